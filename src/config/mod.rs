@@ -1,0 +1,1 @@
+//! What the operator wrote: file and environment in, rules or a list of every error out.

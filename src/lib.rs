@@ -1,0 +1,18 @@
+//! Tollgate: a gateway between coding agents and LLM providers.
+//!
+//! The modules stand in the order in which a request meets them; `ARCHITECTURE.md` is the map.
+
+pub mod error;
+pub mod telemetry;
+
+pub mod agent;
+pub mod protocol;
+
+pub mod provider;
+pub mod snapshot;
+
+pub mod config;
+
+pub mod simulator;
+
+pub mod cli;

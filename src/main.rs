@@ -1,0 +1,3 @@
+//! Start: arguments, then one command.
+
+fn main() {}

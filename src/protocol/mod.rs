@@ -1,0 +1,81 @@
+//! Bytes get meaning.
+//!
+//! Pure: nothing in this folder does I/O, reads a clock, or knows the configuration. Wire facts cite their source.
+
+pub mod body;
+pub mod headers;
+pub mod json;
+pub mod keepalive;
+pub mod listing;
+pub mod path;
+pub mod peek;
+pub mod problem;
+pub mod splice;
+pub mod sse;
+pub mod tap;
+pub mod usage;
+
+/// Deepest nesting of a JSON body that is read (RFC 8259 section 9 allows a limit).
+pub const MAX_DEPTH: usize = 128;
+/// Largest server-sent event that is looked into; a larger one passes unread.
+pub const MAX_EVENT: usize = 8 * 1024 * 1024;
+
+/// The API a client speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    /// Anthropic Messages.
+    Anthropic,
+    /// OpenAI Chat Completions.
+    Chat,
+    /// OpenAI Responses.
+    Responses,
+    /// Gemini generateContent.
+    Gemini,
+}
+
+impl Dialect {
+    /// Every dialect, in the order of their discriminants.
+    pub const ALL: [Self; 4] = [Self::Anthropic, Self::Chat, Self::Responses, Self::Gemini];
+
+    /// As written in the configuration, metrics and logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Anthropic => "anthropic",
+            Self::Chat => "chat",
+            Self::Responses => "responses",
+            Self::Gemini => "gemini",
+        }
+    }
+
+    /// Position in [`Dialect::ALL`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// What is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// `POST /v1/messages`
+    Messages,
+    /// `POST /v1/messages/count_tokens`
+    CountTokens,
+    /// `POST /v1/chat/completions`
+    ChatCompletions,
+    /// `POST /v1/responses`
+    Responses,
+    /// `POST /v1beta/models/{m}:generateContent`
+    Generate,
+    /// `POST /v1beta/models/{m}:streamGenerateContent`
+    StreamGenerate,
+    /// `POST /v1beta/models/{m}:countTokens`
+    GeminiCountTokens,
+    /// `GET /v1/models`, `GET /v1beta/models`
+    Models,
+    /// `GET /v1/models/{id}`, `GET /v1beta/models/{id}`
+    Model,
+    /// `HEAD /api/hello`: Claude Code's start-up probe, sent without a key
+    Hello,
+}

@@ -1,0 +1,105 @@
+//! Virtual keys: SHA-256 of a presented key -> the rules of that key.
+//!
+//! Invariant: no key is kept in clear; the time of a look-up depends neither on the number of keys nor on how much of a
+//! presented key is right (the digest is looked up, and its first 8 bytes are the hash).
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+
+use crate::agent::Agent;
+use crate::snapshot::KeyId;
+use crate::snapshot::routes::Pattern;
+
+/// SHA-256 of a key.
+pub type Digest = [u8; 32];
+
+/// All virtual keys.
+#[derive(Debug, Default)]
+pub struct Keyring {
+    by_digest: HashMap<Digest, KeyId, BuildHasherDefault<FirstBytes>>,
+    keys: Vec<Key>,
+}
+
+/// The rules of one key.
+#[derive(Debug)]
+pub struct Key {
+    /// As configured.
+    pub name: Arc<str>,
+    /// The developer it belongs to.
+    pub owner: Option<Arc<str>>,
+    /// The team it belongs to.
+    pub team: Option<Arc<str>>,
+    /// The agents it is bound to; empty: any.
+    pub agents: Vec<Agent>,
+    /// The models it may use; empty: any that is configured.
+    pub models: Vec<Pattern>,
+    /// When it stops, in seconds since 1970, and the same as RFC 3339 text.
+    pub expires: Option<(u64, Box<str>)>,
+}
+
+impl Keyring {
+    /// Adds a key under one more digest. Returns the key that holds this digest already, if one does.
+    pub fn insert(&mut self, digest: Digest, id: KeyId) -> Option<KeyId> {
+        self.by_digest.insert(digest, id)
+    }
+
+    /// Adds a key's rules.
+    pub fn push(&mut self, key: Key) -> KeyId {
+        let id = KeyId(u32::try_from(self.keys.len()).unwrap_or(u32::MAX));
+        self.keys.push(key);
+        id
+    }
+
+    /// The key that was presented.
+    #[must_use]
+    pub fn find(&self, presented: &[u8]) -> Option<KeyId> {
+        self.by_digest.get(&digest(presented)).copied()
+    }
+
+    /// A key's rules.
+    #[must_use]
+    pub fn key(&self, id: KeyId) -> &Key {
+        &self.keys[id.0 as usize]
+    }
+
+    /// How many keys there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether nobody may call.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+}
+
+/// SHA-256 of a presented key.
+#[must_use]
+pub fn digest(presented: &[u8]) -> Digest {
+    let mut out = [0; 32];
+    out.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, presented).as_ref());
+    out
+}
+
+/// The first 8 bytes of a digest are as good a hash as any.
+#[derive(Debug, Default)]
+pub struct FirstBytes(u64);
+
+impl Hasher for FirstBytes {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk::<8>() {
+            self.0 = u64::from_le_bytes(*first);
+        }
+    }
+
+    fn write_usize(&mut self, _: usize) {
+        // The length prefix of a slice says nothing here.
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}

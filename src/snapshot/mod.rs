@@ -1,0 +1,70 @@
+//! What the rules are now: immutable, compiled.
+//!
+//! Invariant: a request reads one snapshot and lives by it to its end. Nothing that counts is in here; counters outlive
+//! reloads.
+
+pub mod keyring;
+pub mod live;
+pub mod mounts;
+pub mod routes;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use keyring::Keyring;
+use mounts::Mounts;
+use routes::Routes;
+
+/// Everything that a request may read.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Counts publications, from 1.
+    pub generation: u64,
+    /// Who may call.
+    pub keyring: Keyring,
+    /// Which model goes where.
+    pub routes: Routes,
+    /// Path prefixes with a meaning of their own.
+    pub mounts: Mounts,
+    /// Bounds on requests.
+    pub limits: Limits,
+    /// How long clients may take, and when a silent stream gets a keep-alive.
+    pub timeouts: ClientTimeouts,
+}
+
+/// Bounds on requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest request body, in bytes.
+    pub request_body: u64,
+    /// All request bodies held at one time, in bytes.
+    pub inflight_bodies: u64,
+}
+
+/// How long clients may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientTimeouts {
+    /// Between two frames of a request body.
+    pub body: Duration,
+    /// Silence inside a stream after which a keep-alive is sent, in the dialects that have one. Zero: never.
+    pub keepalive: Duration,
+}
+
+/// A key's place in the [`Keyring`] of one snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyId(pub u32);
+
+/// The snapshot as one core holds it: a reference count of its own, so that cores do not share a cache line per request.
+pub type View = Arc<CoreView>;
+
+/// See [`View`].
+#[derive(Debug)]
+pub struct CoreView(pub Arc<Snapshot>);
+
+impl std::ops::Deref for CoreView {
+    type Target = Snapshot;
+
+    fn deref(&self) -> &Snapshot {
+        &self.0
+    }
+}

@@ -1,0 +1,5 @@
+//! What operators see of the data plane: log set-up, metric families, the access log.
+
+pub mod access_log;
+pub mod clock;
+pub mod metrics;
