@@ -230,12 +230,10 @@ impl Error {
                 ModelError::DialectUnserved { .. } => Fault::Operator,
             },
             Self::Upstream(e) => match e {
-                UpstreamError::ConnectFailed { .. } | UpstreamError::HungUp { .. } => {
-                    Fault::Network
+                UpstreamError::ConnectFailed { .. } | UpstreamError::HungUp { .. } => Fault::Network,
+                UpstreamError::Silent { .. } | UpstreamError::Garbage { .. } | UpstreamError::BrokenOff { .. } => {
+                    Fault::Provider
                 }
-                UpstreamError::Silent { .. }
-                | UpstreamError::Garbage { .. }
-                | UpstreamError::BrokenOff { .. } => Fault::Provider,
                 UpstreamError::CredentialRefused { .. } => Fault::Operator,
             },
             Self::Gateway(_) => Fault::Gateway,
@@ -256,9 +254,7 @@ impl Error {
                 | UpstreamError::CredentialRefused { .. }
                 | UpstreamError::BrokenOff { .. } => true,
             },
-            Self::Key(_) | Self::Request(_) | Self::Body(_) | Self::Model(_) | Self::Gateway(_) => {
-                false
-            }
+            Self::Key(_) | Self::Request(_) | Self::Body(_) | Self::Model(_) | Self::Gateway(_) => false,
         }
     }
 
@@ -284,9 +280,7 @@ impl Error {
                 BodyError::Broken { .. } | BodyError::TooDeep => Kind::BodyBroken,
                 BodyError::FieldMissing { .. } => Kind::FieldMissing,
                 BodyError::FieldInvalid { .. } => Kind::FieldInvalid,
-                BodyError::FieldDuplicated { .. } | BodyError::FieldEscaped { .. } => {
-                    Kind::FieldAmbiguous
-                }
+                BodyError::FieldDuplicated { .. } | BodyError::FieldEscaped { .. } => Kind::FieldAmbiguous,
                 BodyError::Stalled => Kind::BodyStalled,
                 BodyError::Incomplete => Kind::ClientLeft,
             },

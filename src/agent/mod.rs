@@ -23,14 +23,8 @@ pub enum Agent {
 
 impl Agent {
     /// Every agent, in the order of their discriminants.
-    pub const ALL: [Self; 6] = [
-        Self::ClaudeCode,
-        Self::Codex,
-        Self::GeminiCli,
-        Self::OpenCode,
-        Self::QwenCode,
-        Self::Other,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::ClaudeCode, Self::Codex, Self::GeminiCli, Self::OpenCode, Self::QwenCode, Self::Other];
 
     /// As written in the configuration, metrics and logs.
     #[must_use]

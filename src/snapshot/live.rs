@@ -25,10 +25,7 @@ impl Live {
     #[must_use]
     pub fn new(Prepared(mut first): Prepared) -> Arc<Self> {
         first.generation = 1;
-        Arc::new(Self {
-            swap: ArcSwap::from_pointee(first),
-            generation: AtomicU64::new(1),
-        })
+        Arc::new(Self { swap: ArcSwap::from_pointee(first), generation: AtomicU64::new(1) })
     }
 
     /// Makes new rules valid for every request that begins from here on. Returns their generation.

@@ -94,17 +94,11 @@ impl Routes {
     pub fn find<'n>(&self, dialect: Dialect, model: &'n str) -> Option<Found<'_, 'n>> {
         let d = dialect.index();
         if let Some(&i) = self.exact[d].get(model) {
-            return Some(Found {
-                route: &self.routes[i as usize],
-                captured: "",
-            });
+            return Some(Found { route: &self.routes[i as usize], captured: "" });
         }
         self.patterns[d].iter().find_map(|(pattern, i)| {
             let captured = pattern.capture(model)?;
-            Some(Found {
-                route: &self.routes[*i as usize],
-                captured,
-            })
+            Some(Found { route: &self.routes[*i as usize], captured })
         })
     }
 }

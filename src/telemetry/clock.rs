@@ -6,7 +6,5 @@ use std::time::{Duration, SystemTime};
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub fn since_epoch() -> Duration {
-    SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }

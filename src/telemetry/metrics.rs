@@ -19,9 +19,6 @@ impl Metrics {
     /// The counters of a target; the same ones for the same labels, so that a reload does not reset them.
     #[must_use]
     pub fn route(&self, provider: &Arc<str>, model: &Arc<str>) -> Arc<RouteSeries> {
-        Arc::new(RouteSeries {
-            provider: Arc::clone(provider),
-            model: Arc::clone(model),
-        })
+        Arc::new(RouteSeries { provider: Arc::clone(provider), model: Arc::clone(model) })
     }
 }
