@@ -11,6 +11,9 @@ pub mod protocol;
 pub mod provider;
 pub mod snapshot;
 
+pub mod call;
+pub mod ledger;
+
 pub mod config;
 
 pub mod simulator;

@@ -2,4 +2,5 @@
 
 pub mod access_log;
 pub mod clock;
+mod histogram;
 pub mod metrics;

@@ -1,0 +1,352 @@
+//! What is known about a request, stage by stage.
+//!
+//! `Arrival -> Identified -> Admitted (holding a Call) -> Planned -> Funded`, then one [`Attempt`] per target. Each type has
+//! what its stage has learnt and no `Option` that is "always set by then", so a layer in the wrong place does not compile.
+//!
+//! Two things are shared: the [`Call`] (facts that no later stage changes) and the [`Trail`] (what the access record will
+//! say, written once per fact by whichever stage learns it, read once at the end). A `Call` never points at its `Trail`.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Uri};
+use smallvec::SmallVec;
+
+use crate::agent::Agent;
+use crate::error::{Kind, RequestError};
+use crate::ledger::Receipt;
+use crate::protocol::body::Frames;
+use crate::protocol::{Dialect, Endpoint};
+use crate::snapshot::keyring::Key;
+use crate::snapshot::routes::{Route, Target};
+use crate::snapshot::{KeyId, View};
+
+/// A head has arrived; the body is unread.
+#[derive(Debug)]
+pub struct Arrival<B> {
+    /// The rules that this request lives by to its end.
+    pub rules: View,
+    /// What will be reported.
+    pub trail: Arc<Trail>,
+    /// What is called, or why nothing is.
+    pub door: Result<Door, RequestError>,
+    /// `authorization` and all others.
+    pub headers: HeaderMap,
+    /// Unread.
+    pub body: B,
+}
+
+/// What a path leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Door {
+    /// What is called.
+    pub endpoint: Endpoint,
+    /// The model in the path (Gemini, and `models/{id}`).
+    pub model: Option<Box<str>>,
+    /// The API version in the path, where the dialect has more than one (Gemini).
+    pub version: &'static str,
+}
+
+/// The caller is known.
+#[derive(Debug)]
+pub struct Identified<B> {
+    /// The rules that this request lives by.
+    pub rules: View,
+    /// What will be reported.
+    pub trail: Arc<Trail>,
+    /// What is called.
+    pub door: Door,
+    /// Who calls.
+    pub key: KeyId,
+    /// Only what may go upstream.
+    pub headers: HeaderMap,
+    /// Unread.
+    pub body: B,
+}
+
+/// Facts of a call, once its body is read. Shared by everything that handles it.
+#[derive(Debug)]
+pub struct Call {
+    /// The rules that this call lives by.
+    pub rules: View,
+    /// Who calls.
+    pub key: KeyId,
+    /// Who the caller says it is.
+    pub agent: Agent,
+    /// What it speaks.
+    pub dialect: Dialect,
+    /// What it calls.
+    pub endpoint: Endpoint,
+    /// The API version in the path.
+    pub version: &'static str,
+    /// What of the query goes upstream.
+    pub query: Option<Box<str>>,
+    /// The model asked for.
+    pub model: Box<str>,
+    /// Where the body names the model (with its quotes), unless the path does.
+    pub model_at: Option<Range<usize>>,
+    /// Whether a stream was asked for.
+    pub stream: bool,
+    /// The largest number of output tokens asked for.
+    pub max_output: Option<u64>,
+}
+
+impl Call {
+    /// The rules of the calling key.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        self.rules.keyring.key(self.key)
+    }
+}
+
+/// What must be sent again should an attempt die; given up at the first content of an answer.
+#[derive(Debug)]
+pub struct Held {
+    /// Only what may go upstream.
+    pub headers: HeaderMap,
+    /// The body as it came.
+    pub body: Frames,
+    /// Room in the total of held bodies; given back on drop.
+    pub room: Room,
+}
+
+/// The body is read.
+#[derive(Debug)]
+pub struct Admitted {
+    /// What will be reported.
+    pub trail: Arc<Trail>,
+    /// The facts.
+    pub call: Arc<Call>,
+    /// The request itself.
+    pub held: Held,
+}
+
+/// Where it may go is known.
+#[derive(Debug)]
+pub struct Planned {
+    /// What will be reported.
+    pub trail: Arc<Trail>,
+    /// The facts.
+    pub call: Arc<Call>,
+    /// The request itself.
+    pub held: Held,
+    /// Where it goes.
+    pub plan: Plan,
+}
+
+/// Targets in the order in which they are tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// Index of the route in the call's rules.
+    pub route: u32,
+    /// Indices of its targets; never empty.
+    pub order: SmallVec<[u16; 4]>,
+    /// What the pattern's `*` stood for, as a range of the model name.
+    pub captured: Range<usize>,
+}
+
+impl Plan {
+    /// The route in the rules of its call.
+    #[must_use]
+    pub fn route<'c>(&self, call: &'c Call) -> &'c Route {
+        &call.rules.routes.routes[self.route as usize]
+    }
+
+    /// The target of the `n`th attempt, from 0.
+    #[must_use]
+    pub fn target<'c>(&self, call: &'c Call, n: usize) -> Option<&'c Arc<Target>> {
+        self.route(call).targets.get(usize::from(*self.order.get(n)?))
+    }
+}
+
+/// What it may cost is reserved.
+#[derive(Debug)]
+pub struct Funded {
+    /// What will be reported.
+    pub trail: Arc<Trail>,
+    /// The facts.
+    pub call: Arc<Call>,
+    /// The request itself.
+    pub held: Held,
+    /// Where it goes.
+    pub plan: Plan,
+    /// What is reserved; settled exactly once.
+    pub receipt: Receipt,
+}
+
+/// One try at one target.
+#[derive(Debug)]
+pub struct Attempt {
+    /// The facts.
+    pub call: Arc<Call>,
+    /// Who is asked.
+    pub target: Arc<Target>,
+    /// Which try this is, from 1.
+    pub n: u32,
+    /// The path and query to ask for.
+    pub path: Bytes,
+    /// Ready to be sent, credential included.
+    pub headers: HeaderMap,
+    /// Ready to be sent.
+    pub body: Frames,
+}
+
+/// Room taken out of the total of held request bodies.
+#[derive(Debug, Default)]
+pub struct Room {
+    total: Option<Arc<AtomicU64>>,
+    taken: u64,
+}
+
+impl Room {
+    /// Nothing taken yet.
+    #[must_use]
+    pub fn of(total: &Arc<AtomicU64>) -> Self {
+        Self { total: Some(Arc::clone(total)), taken: 0 }
+    }
+
+    /// Takes room up to `bytes` in all; `false` if that passes `limit`.
+    pub fn grow_to(&mut self, bytes: u64, limit: u64) -> bool {
+        let Some(total) = &self.total else { return true };
+        let more = bytes.saturating_sub(self.taken);
+        if more == 0 {
+            return true;
+        }
+        if total.fetch_add(more, Ordering::Relaxed).saturating_add(more) > limit {
+            total.fetch_sub(more, Ordering::Relaxed);
+            return false;
+        }
+        self.taken += more;
+        true
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        if let Some(total) = &self.total {
+            total.fetch_sub(self.taken, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What the access record will say.
+///
+/// Every fact is written at most once, by the stage that learns it.
+#[derive(Debug)]
+pub struct Trail {
+    /// Identifies the request in the log and in `x-tollgate-request-id`.
+    pub id: RequestId,
+    /// When its head was complete.
+    pub at: Instant,
+    /// From where it came.
+    pub peer: IpAddr,
+    /// How.
+    pub method: Method,
+    /// What for; never logged with its query.
+    pub uri: Uri,
+    /// What its path speaks.
+    pub dialect: Dialect,
+    /// Who it says it is.
+    pub agent: Agent,
+    /// The conversation, where a header says it.
+    pub session: OnceLock<Box<str>>,
+    /// Whom it claims to come from (`x-tollgate-user`): recorded, never trusted.
+    pub user: Option<Box<str>>,
+    /// The team in its path: recorded, never trusted.
+    pub team_claim: Option<Box<str>>,
+    /// Who calls.
+    pub caller: OnceLock<(View, KeyId)>,
+    /// What is asked.
+    pub call: OnceLock<Arc<Call>>,
+    /// Bytes of the request body.
+    pub bytes_in: AtomicU64,
+    /// Attempts made.
+    pub attempts: AtomicU32,
+    /// Who answered.
+    pub served: OnceLock<Arc<Target>>,
+    /// Status of the provider's answer.
+    pub upstream_status: OnceLock<u16>,
+    /// When the head of the answer was there.
+    pub answered: OnceLock<Instant>,
+    /// When its first content was there.
+    pub content: OnceLock<Instant>,
+    /// Why it was refused.
+    pub refused: OnceLock<Kind>,
+    /// How the answer's body ended.
+    pub tally: OnceLock<Tally>,
+}
+
+/// How an answer's body went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tally {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Bytes that were handed to the client's connection.
+    pub bytes_out: u64,
+    /// Events that passed (0 for JSON).
+    pub events: u64,
+    /// Tokens, where the provider said so.
+    pub usage: Option<crate::protocol::usage::Usage>,
+}
+
+/// How an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Whole.
+    Complete,
+    /// The client left before the end.
+    ClientLeft,
+    /// The upstream's connection broke.
+    UpstreamCut,
+    /// The upstream said nothing for longer than its idle time-out.
+    UpstreamIdle,
+    /// The stream was closed in good order but without its terminal event.
+    Unfinished,
+}
+
+impl Outcome {
+    /// Every outcome, in the order of their discriminants.
+    pub const ALL: [Self; 5] =
+        [Self::Complete, Self::ClientLeft, Self::UpstreamCut, Self::UpstreamIdle, Self::Unfinished];
+
+    /// As written in metrics and logs.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        crate::telemetry::metrics::OUTCOMES[self as usize]
+    }
+}
+
+/// Unique per process run and, with overwhelming likelihood, anywhere.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct RequestId([u8; 20]);
+
+impl RequestId {
+    /// `tgr_` and 16 hexadecimal digits.
+    #[must_use]
+    pub fn new(n: u64) -> Self {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let mut text = *b"tgr_0000000000000000";
+        for (i, digit) in text[4..].iter_mut().enumerate() {
+            *digit = HEX[(n >> (60 - 4 * i) & 15) as usize];
+        }
+        Self(text)
+    }
+
+    /// As text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        // Only ASCII is ever put in.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
