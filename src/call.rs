@@ -188,6 +188,8 @@ pub struct Attempt {
     pub target: Arc<Target>,
     /// Which try this is, from 1.
     pub n: u32,
+    /// A new connection must be opened: the pooled one that was tried had been closed.
+    pub fresh: bool,
     /// The path and query to ask for.
     pub path: Bytes,
     /// Ready to be sent, credential included.

@@ -14,6 +14,8 @@ pub mod snapshot;
 pub mod call;
 pub mod ledger;
 
+pub mod upstream;
+
 pub mod config;
 
 pub mod simulator;

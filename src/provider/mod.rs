@@ -3,6 +3,7 @@
 //! A provider is facts (where it is, which dialects it speaks, how it wants to be authenticated), not code per vendor.
 
 pub mod credential;
+pub mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +30,8 @@ pub struct Provider {
     pub headers: Vec<(http::HeaderName, HeaderValue)>,
     /// How long it may take.
     pub timeouts: Timeouts,
+    /// How it is known to be itself; `None` for clear text.
+    pub tls: Option<Arc<rustls::ClientConfig>>,
 }
 
 /// Where connections go. Connections to equal origins share a pool.

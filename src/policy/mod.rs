@@ -1,0 +1,71 @@
+//! We decide: one layer per file, in the order of the stack.
+//!
+//! How to write a layer: settings in, inner service in, nothing else; it answers or passes on, and knows no neighbour. One
+//! that only decides is a [`gate::Decide`]; one that owns a future says why. Decide in `call`, never in `poll_ready`:
+//! readiness is asked before the request is known, so every layer here is always ready.
+
+pub mod gate;
+
+pub mod identify;
+pub mod observe;
+pub mod rescue;
+pub mod authenticate;
+pub mod catalog;
+pub mod admit;
+pub mod authorize;
+pub mod plan;
+pub mod fund;
+pub mod settle;
+pub mod failover;
+pub mod passage;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use crate::ledger::Ledger;
+use crate::snapshot::live::Follower;
+use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::metrics::Metrics;
+
+/// What the layers of one core share. Nothing in here is contended: each core has its own, but for the totals that must be
+/// one for the whole process.
+#[derive(Debug)]
+pub struct Core {
+    /// Which core this is.
+    pub index: usize,
+    /// The rules.
+    pub follower: Follower,
+    /// The counters.
+    pub metrics: Arc<Metrics>,
+    /// Where access records go.
+    pub access_log: AccessLog,
+    /// What calls may cost and have cost.
+    pub ledger: Arc<Ledger>,
+    /// Bytes of request bodies held by the whole process.
+    pub held_bodies: Arc<AtomicU64>,
+    /// Whether the process is shutting down.
+    pub draining: Arc<std::sync::atomic::AtomicBool>,
+    /// Where the next request id comes from.
+    pub ids: Ids,
+}
+
+/// Request ids of one core: a random beginning and a counter, mixed.
+#[derive(Debug)]
+pub struct Ids(AtomicU64);
+
+impl Ids {
+    /// Begins anywhere.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self(AtomicU64::new(seed))
+    }
+
+    /// The next one. Steps by an odd constant and mixes (splitmix64), so ids of one run never repeat and tell no count.
+    pub fn next(&self) -> crate::call::RequestId {
+        const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+        let mut z = self.0.fetch_add(STEP, std::sync::atomic::Ordering::Relaxed).wrapping_add(STEP);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        crate::call::RequestId::new(z ^ (z >> 31))
+    }
+}

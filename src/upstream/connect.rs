@@ -1,0 +1,67 @@
+//! A new connection: name, TCP, TLS, in one time-out.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::conn::{Conn, Io};
+use crate::error::UpstreamError;
+use crate::provider::{Origin, Provider};
+
+/// Connects to a provider.
+///
+/// # Errors
+/// `ConnectFailed`, in words that name no address: nothing has reached the provider.
+pub async fn connect(provider: &Provider) -> Result<Box<Conn>, UpstreamError> {
+    let failed = |why: String| UpstreamError::ConnectFailed {
+        provider: provider.name.as_ref().into(),
+        why: why.into_boxed_str(),
+    };
+    match tokio::time::timeout(provider.timeouts.connect, open(provider)).await {
+        Ok(Ok(conn)) => Ok(conn),
+        Ok(Err(why)) => Err(failed(why)),
+        Err(_) => Err(failed(format!("no connection within {:?}", provider.timeouts.connect))),
+    }
+}
+
+async fn open(provider: &Provider) -> Result<Box<Conn>, String> {
+    let origin = &provider.origin;
+    let tcp = dial(origin).await?;
+    // A request is written at once and its answer awaited: nothing to gain from waiting for more (RFC 896).
+    tcp.set_nodelay(true).map_err(|e| e.to_string())?;
+    let io = match &provider.tls {
+        None => Io::Plain(tcp),
+        Some(config) => {
+            let name = ServerName::try_from(origin.host.to_string()).map_err(|_| "not a host name".to_owned())?;
+            let tls = TlsConnector::from(Arc::clone(config)).connect(name, tcp).await;
+            Io::Tls(Box::new(tls.map_err(|e| format!("TLS: {e}"))?))
+        }
+    };
+    Conn::begin(io, Arc::clone(origin)).await.map_err(|e| e.to_string())
+}
+
+/// Tries each address of the origin in turn.
+async fn dial(origin: &Origin) -> Result<TcpStream, String> {
+    // A literal address needs no resolver, which would cost a thread hop.
+    if let Ok(ip) = origin.host.parse() {
+        return TcpStream::connect(SocketAddr::new(ip, origin.port)).await.map_err(|e| kind_of(&e));
+    }
+    let addresses =
+        tokio::net::lookup_host((&*origin.host, origin.port)).await.map_err(|_| "unknown host".to_owned())?;
+    let mut why = "the host has no address".to_owned();
+    for address in addresses {
+        match TcpStream::connect(address).await {
+            Ok(tcp) => return Ok(tcp),
+            Err(e) => why = kind_of(&e),
+        }
+    }
+    Err(why)
+}
+
+/// The kind alone: the system's text may hold an address.
+fn kind_of(error: &std::io::Error) -> String {
+    error.kind().to_string()
+}

@@ -1,0 +1,96 @@
+//! Idle connections of one core.
+//!
+//! Last in, first out, so that what a burst opened goes cold and is closed by the sweep; a few per provider stay warm.
+//! Bounded: [`MAX_IDLE`] per origin and core; by [`COLD`] and [`WARM`] in time.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::conn::Conn;
+use crate::provider::Origin;
+use crate::telemetry::metrics::Metrics;
+
+/// Idle connections kept per origin and core.
+pub const MAX_IDLE: usize = 4096;
+/// Idle connections per origin and core that stay for [`WARM`].
+pub const KEPT_WARM: usize = 4;
+/// How long the first few idle connections stay. Below the 60 s after which common load balancers close one.
+pub const WARM: Duration = Duration::from_secs(55);
+/// How long the others stay.
+pub const COLD: Duration = Duration::from_secs(3);
+
+/// See the module.
+#[derive(Debug)]
+pub struct Pool {
+    core: usize,
+    metrics: Arc<Metrics>,
+    // Uncontended: one thread uses it, and never across an await.
+    idle: Mutex<HashMap<u64, Vec<Box<Conn>>>>,
+}
+
+impl Pool {
+    /// An empty pool for a core.
+    #[must_use]
+    pub fn new(core: usize, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self { core, metrics, idle: Mutex::default() })
+    }
+
+    fn idle(&self) -> MutexGuard<'_, HashMap<u64, Vec<Box<Conn>>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The idle connection used last that is still alive.
+    pub fn checkout(&self, origin: &Origin) -> Option<Box<Conn>> {
+        loop {
+            let mut conn = self.idle().get_mut(&origin.id)?.pop()?;
+            self.metrics.core(self.core).upstream_idle.fetch_sub(1, Relaxed);
+            if *conn.origin == *origin && conn.is_idle() {
+                return Some(conn);
+            }
+        }
+    }
+
+    /// Takes an idle connection back.
+    pub fn checkin(&self, mut conn: Box<Conn>) {
+        conn.idle_since = Instant::now();
+        let mut idle = self.idle();
+        let of_origin = idle.entry(conn.origin.id).or_default();
+        if of_origin.len() < MAX_IDLE {
+            of_origin.push(conn);
+            self.metrics.core(self.core).upstream_idle.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Closes what is cold or was closed by the other side. Called once a second.
+    pub fn sweep(&self, now: Instant) {
+        let mut closed = 0;
+        self.idle().retain(|_, conns| {
+            let before = conns.len();
+            // The front has been idle the longest and is what a burst left over; the last few are in use.
+            let surplus = before.saturating_sub(KEPT_WARM);
+            let mut place = 0;
+            conns.retain_mut(|conn| {
+                let patience = if place < surplus { COLD } else { WARM };
+                place += 1;
+                now.saturating_duration_since(conn.idle_since) < patience && conn.is_idle()
+            });
+            if conns.len() < before / 2 {
+                conns.shrink_to_fit();
+            }
+            closed += before - conns.len();
+            !conns.is_empty()
+        });
+        let closed = i64::try_from(closed).unwrap_or(i64::MAX);
+        self.metrics.core(self.core).upstream_idle.fetch_sub(closed, Relaxed);
+    }
+
+    pub(super) fn count_reuse(&self) {
+        self.metrics.core(self.core).upstream_reuses.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn count_connect(&self) {
+        self.metrics.core(self.core).upstream_connects.fetch_add(1, Relaxed);
+    }
+}
