@@ -3,6 +3,7 @@
 //! The modules stand in the order in which a request meets them; `ARCHITECTURE.md` is the map.
 
 pub mod error;
+
 pub mod telemetry;
 
 pub mod agent;
@@ -14,6 +15,7 @@ pub mod snapshot;
 pub mod call;
 pub mod ledger;
 
+pub mod listen;
 pub mod upstream;
 
 pub mod config;

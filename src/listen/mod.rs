@@ -1,0 +1,79 @@
+//! Bytes arrive: sockets, connections, drain.
+//!
+//! Generic over the service; knows nothing of what is served. Each core has a listening socket of its own (`SO_REUSEPORT`),
+//! and hands a new connection to the core with the fewest, because the kernel spreads by hash and a few long-lived
+//! connections of agents would lie badly.
+
+pub mod accept;
+pub mod conn;
+pub mod place;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Connections that the kernel holds for us until they are accepted.
+const BACKLOG: i32 = 4096;
+
+/// How clients' connections are treated.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Until the first request's head is complete.
+    pub header_timeout: Duration,
+    /// Without a request under way.
+    pub idle_timeout: Duration,
+    /// Open connections, over all cores.
+    pub max_connections: usize,
+}
+
+/// A request and where it came from.
+#[derive(Debug)]
+pub struct Inbound<B> {
+    /// As it was parsed.
+    pub request: http::Request<B>,
+    /// The other end of its connection.
+    pub peer: SocketAddr,
+}
+
+/// One listening socket per core on the same address. With port 0 the kernel chooses one port for all.
+///
+/// # Errors
+/// The system's, most often "address in use": another process listens there. (`SO_REUSEPORT` alone would let a second
+/// gateway of the same user share the port in silence; so a first socket without it asks.)
+pub fn bind(address: SocketAddr, cores: usize) -> io::Result<Vec<TcpListener>> {
+    drop(socket(address, false)?);
+    let first = socket(address, true)?;
+    let address = first.local_addr()?;
+    let mut all = vec![first];
+    while all.len() < cores {
+        all.push(socket(address, true)?);
+    }
+    Ok(all)
+}
+
+fn socket(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if shared {
+        socket.set_reuse_port(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cores_share_a_port_and_strangers_do_not() {
+        let all = bind(([127, 0, 0, 1], 0).into(), 3).unwrap();
+        let address = all[0].local_addr().unwrap();
+        assert!(all.iter().all(|l| l.local_addr().unwrap() == address));
+        assert_eq!(bind(address, 1).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
+}
