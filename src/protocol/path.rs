@@ -1,1 +1,356 @@
-//! (being written)
+//! A request line -> what is called, in which dialect.
+//!
+//! Base URLs are where set-ups go wrong most: the `/v1` is forgotten or doubled, a provider's prefix is kept, the whole
+//! endpoint is pasted. What is meant is never in doubt, so all of these arrive. The path is read as a sequence of segments:
+//! any number of prefixes that mean nothing by themselves (`/anthropic`, `/openai`, `/genai`, `/backend-api/codex`,
+//! `/t/<team>`, an API version), then one API.
+//!
+//! Invariant: what is not recognised whole is refused; nothing is forwarded because it merely begins or ends like an API.
+//! Deliberately not here: `[[mount]]` prefixes (stripped by the caller, who knows the configuration), and whether the team
+//! in `/t/<team>` is the key's (it is a claim).
+
+pub mod query;
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use http::{HeaderMap, HeaderName, Method, header};
+
+pub use query::{forward_query, redact_query};
+
+use super::{Dialect, Endpoint};
+use crate::error::RequestError;
+
+/// Sent by every Anthropic client, and by nobody else (<https://docs.anthropic.com/en/api/versioning>).
+pub static ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
+
+/// Longest model name or team claim that is believed to be one, in bytes.
+const MAX_NAME: usize = 256;
+/// Longest part of an unknown path that is kept for the answer and the log, in bytes.
+const MAX_ECHO: usize = 256;
+/// The version that Google's own clients use, for a client that named none.
+const GEMINI_VERSION: &str = "v1beta";
+
+/// What a request line says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Located<'p> {
+    /// What is called.
+    pub endpoint: Endpoint,
+    /// The API it belongs to: the shape of every answer.
+    pub dialect: Dialect,
+    /// The model that the path names, percent-decoded: Gemini's calls and `GET …/models/{id}`. May hold `/`, never a dot
+    /// segment or a control character.
+    pub model: Option<Cow<'p, str>>,
+    /// The API version to ask Gemini for: the last one in the path (`v1`, `v1beta`, `v1alpha`), or Google's default.
+    pub version: &'static str,
+    /// `/t/<team>`: which team the client believes to belong to.
+    pub team_claim: Option<&'p str>,
+}
+
+/// Finds what is called. `path` is without query and without any mount.
+///
+/// `headers` are asked only where the path leaves something open: whose shape `GET /v1/models` is to have, and whether a
+/// `GET /v1/responses` wants a WebSocket.
+///
+/// # Errors
+///
+/// [`RequestError::PathUnknown`] where no API lives, or the model in the path cannot be one;
+/// [`RequestError::MethodNotAllowed`] for an API that takes another method; [`RequestError::UpgradeRefused`] for Codex's
+/// WebSocket, which must hear 426 whatever its key is.
+pub fn locate<'p>(method: &Method, path: &'p str, headers: &HeaderMap) -> Result<Located<'p>, RequestError> {
+    let Some(parsed) = parse(path) else { return Err(unknown(path)) };
+    let (endpoint, dialect) = match parsed.api {
+        Api::Messages => (Endpoint::Messages, Dialect::Anthropic),
+        Api::CountTokens => (Endpoint::CountTokens, Dialect::Anthropic),
+        Api::ChatCompletions => (Endpoint::ChatCompletions, Dialect::Chat),
+        Api::Responses => (Endpoint::Responses, Dialect::Responses),
+        Api::Hello => (Endpoint::Hello, Dialect::Anthropic),
+        Api::Models => (Endpoint::Models, parsed.listing_dialect(headers)),
+        Api::Model(raw) => return parsed.model(method, raw, path, headers),
+    };
+    let allow = match endpoint {
+        Endpoint::Models | Endpoint::Hello => "GET",
+        _ => "POST",
+    };
+    if !takes(allow, method) {
+        if endpoint == Endpoint::Responses && method == Method::GET && headers.contains_key(header::UPGRADE) {
+            return Err(RequestError::UpgradeRefused);
+        }
+        return Err(RequestError::MethodNotAllowed { allow });
+    }
+    Ok(parsed.located(endpoint, dialect, None))
+}
+
+/// The shape in which to refuse a path, known or not: what its segments hint at, else what the client's headers say, else
+/// OpenAI's.
+#[must_use]
+pub fn dialect_guess(path: &str, has_anthropic_version: bool) -> Dialect {
+    let mut guess = None;
+    for segment in path.split('/') {
+        match segment {
+            "messages" | "complete" => return Dialect::Anthropic,
+            "chat" | "completions" | "embeddings" => return Dialect::Chat,
+            "responses" => return Dialect::Responses,
+            "anthropic" => guess = Some(Dialect::Anthropic),
+            "openai" => guess = Some(Dialect::Chat),
+            "backend-api" => guess = Some(Dialect::Responses),
+            "genai" | "v1beta" | "v1alpha" => guess = Some(Dialect::Gemini),
+            _ if segment.rsplit_once(':').is_some_and(|(_, action)| gemini_action(action).is_some()) => {
+                return Dialect::Gemini;
+            }
+            _ => {}
+        }
+    }
+    match guess {
+        Some(Dialect::Gemini | Dialect::Anthropic) => guess.unwrap_or(Dialect::Chat),
+        _ if has_anthropic_version => Dialect::Anthropic,
+        _ => guess.unwrap_or(Dialect::Chat),
+    }
+}
+
+/// The path under which a provider serves an endpoint, to be put behind the provider's prefix.
+///
+/// `version` and `model` matter to Gemini only; `model` becomes one path segment (RFC 3986 section 3.3), whatever it holds.
+#[must_use]
+pub fn upstream_path(endpoint: Endpoint, version: &str, model: &str) -> Cow<'static, str> {
+    let action = match endpoint {
+        Endpoint::Messages => return Cow::Borrowed("/v1/messages"),
+        Endpoint::CountTokens => return Cow::Borrowed("/v1/messages/count_tokens"),
+        Endpoint::ChatCompletions => return Cow::Borrowed("/v1/chat/completions"),
+        Endpoint::Responses => return Cow::Borrowed("/v1/responses"),
+        Endpoint::Models => return Cow::Borrowed("/v1/models"),
+        Endpoint::Hello => return Cow::Borrowed("/api/hello"),
+        Endpoint::Model => return Cow::Owned(gemini_path("v1", model, "")),
+        Endpoint::Generate => ":generateContent",
+        Endpoint::StreamGenerate => ":streamGenerateContent",
+        Endpoint::GeminiCountTokens => ":countTokens",
+    };
+    Cow::Owned(gemini_path(version, model, action))
+}
+
+fn gemini_path(version: &str, model: &str, action: &str) -> String {
+    let mut path = String::with_capacity("//models/".len() + version.len() + model.len() + action.len());
+    path.push('/');
+    path.push_str(version);
+    path.push_str("/models/");
+    if model.bytes().all(stays) {
+        path.push_str(model);
+    } else {
+        for byte in model.bytes() {
+            if stays(byte) {
+                path.push(char::from(byte));
+            } else {
+                // Writing to a String cannot fail.
+                let _ = write!(path, "%{byte:02X}");
+            }
+        }
+    }
+    path.push_str(action);
+    path
+}
+
+/// Unreserved, or a `pchar` that model names do use.
+fn stays(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b':' | b'@')
+}
+
+/// A path, understood.
+struct Parsed<'p> {
+    api: Api<'p>,
+    below: Option<Below>,
+    version: Option<&'static str>,
+    team: Option<&'p str>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Api<'p> {
+    Messages,
+    CountTokens,
+    ChatCompletions,
+    Responses,
+    Hello,
+    Models,
+    /// What stands behind `models/`, without slashes at the end.
+    Model(&'p str),
+}
+
+/// A prefix that says which family of clients came this way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Below {
+    Anthropic,
+    OpenAi,
+    Gemini,
+    Codex,
+}
+
+fn parse(path: &str) -> Option<Parsed<'_>> {
+    let mut rest = path;
+    let (mut below, mut version, mut team, mut earlier) = (None, None, None, None);
+    let api = loop {
+        let api = match next(&mut rest)? {
+            "v1" => {
+                version = Some("v1");
+                continue;
+            }
+            "v1beta" => {
+                version = Some("v1beta");
+                continue;
+            }
+            "v1alpha" => {
+                version = Some("v1alpha");
+                continue;
+            }
+            "messages" => Api::Messages,
+            "count_tokens" if earlier == Some(Api::Messages) => Api::CountTokens,
+            "responses" => Api::Responses,
+            "chat" if next(&mut rest)? == "completions" => Api::ChatCompletions,
+            "models" => {
+                let id = rest.trim_matches('/');
+                break if id.is_empty() { Api::Models } else { Api::Model(id) };
+            }
+            "anthropic" => {
+                below = Some(Below::Anthropic);
+                continue;
+            }
+            "openai" => {
+                below = Some(Below::OpenAi);
+                continue;
+            }
+            "genai" => {
+                below = Some(Below::Gemini);
+                continue;
+            }
+            "backend-api" if next(&mut rest)? == "codex" => {
+                below = Some(Below::Codex);
+                continue;
+            }
+            "t" => {
+                let claim = next(&mut rest).filter(|claim| claim.len() <= MAX_NAME)?;
+                if team.is_some_and(|team| team != claim) {
+                    return None;
+                }
+                team = Some(claim);
+                continue;
+            }
+            "api" if next(&mut rest)? == "hello" => Api::Hello,
+            _ => return None,
+        };
+        // The same API twice is a base URL that was pasted whole (`/v1/messages` + `/v1/messages`). Two APIs are nonsense.
+        if earlier.is_some_and(|earlier| earlier != api && (earlier, api) != (Api::Messages, Api::CountTokens)) {
+            return None;
+        }
+        if rest.bytes().all(|byte| byte == b'/') {
+            break api;
+        }
+        earlier = Some(api);
+    };
+    Some(Parsed { api, below, version, team })
+}
+
+/// The next segment that is not empty.
+fn next<'p>(rest: &mut &'p str) -> Option<&'p str> {
+    let from = rest.bytes().position(|byte| byte != b'/')?;
+    let path = &rest[from..];
+    let to = memchr::memchr(b'/', path.as_bytes()).unwrap_or(path.len());
+    *rest = &path[to..];
+    Some(&path[..to])
+}
+
+impl<'p> Parsed<'p> {
+    fn located(&self, endpoint: Endpoint, dialect: Dialect, model: Option<Cow<'p, str>>) -> Located<'p> {
+        let version = self.version.unwrap_or(GEMINI_VERSION);
+        Located { endpoint, dialect, model, version, team_claim: self.team }
+    }
+
+    /// Everybody's clients list models at `/v1/models`, each expecting a shape of its own.
+    fn listing_dialect(&self, headers: &HeaderMap) -> Dialect {
+        match self.below {
+            Some(Below::Anthropic) => return Dialect::Anthropic,
+            Some(Below::Gemini) => return Dialect::Gemini,
+            Some(Below::OpenAi | Below::Codex) | None => {}
+        }
+        if matches!(self.version, Some("v1beta" | "v1alpha")) {
+            Dialect::Gemini
+        } else if headers.contains_key(&ANTHROPIC_VERSION) {
+            Dialect::Anthropic
+        } else if self.below == Some(Below::Codex) {
+            Dialect::Responses
+        } else {
+            Dialect::Chat
+        }
+    }
+
+    /// `…/models/{id}` and `…/models/{id}:{action}`.
+    fn model(
+        &self,
+        method: &Method,
+        raw: &'p str,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Result<Located<'p>, RequestError> {
+        // Google's SDKs accept `models/x` as the name of `x`, and some send it on as it is.
+        let raw = raw.strip_prefix("models/").unwrap_or(raw);
+        let Some(name) = model_name(raw) else { return Err(unknown(path)) };
+        let action = name.rfind(':').and_then(|colon| Some((colon, gemini_action(&name[colon + 1..])?)));
+        match action {
+            Some((colon, endpoint)) if method == Method::POST => {
+                let model = match name {
+                    Cow::Borrowed(name) => Cow::Borrowed(&name[..colon]),
+                    Cow::Owned(mut name) => {
+                        name.truncate(colon);
+                        Cow::Owned(name)
+                    }
+                };
+                if model.is_empty() {
+                    return Err(unknown(path));
+                }
+                Ok(self.located(endpoint, Dialect::Gemini, Some(model)))
+            }
+            Some(_) => Err(RequestError::MethodNotAllowed { allow: "POST" }),
+            None if takes("GET", method) => {
+                Ok(self.located(Endpoint::Model, self.listing_dialect(headers), Some(name)))
+            }
+            // An action of Gemini's that we do not serve is a path that we do not know.
+            None if method == Method::POST && name.contains(':') => Err(unknown(path)),
+            None => Err(RequestError::MethodNotAllowed { allow: "GET" }),
+        }
+    }
+}
+
+fn gemini_action(action: &str) -> Option<Endpoint> {
+    match action {
+        "generateContent" => Some(Endpoint::Generate),
+        "streamGenerateContent" => Some(Endpoint::StreamGenerate),
+        "countTokens" => Some(Endpoint::GeminiCountTokens),
+        _ => None,
+    }
+}
+
+/// Whoever takes GET takes HEAD (RFC 9110 section 9.3.2).
+fn takes(allow: &str, method: &Method) -> bool {
+    method.as_str() == allow || (allow == "GET" && method == Method::HEAD)
+}
+
+/// Percent-decodes a model name. `None` for what no provider calls a model: such a name could only be meant to reach
+/// another path of the upstream, or to forge a log line.
+fn model_name(raw: &str) -> Option<Cow<'_, str>> {
+    if raw.len() > MAX_NAME {
+        return None;
+    }
+    let name = match query::decode(raw.as_bytes())? {
+        Cow::Borrowed(_) => Cow::Borrowed(raw),
+        Cow::Owned(bytes) => Cow::Owned(String::from_utf8(bytes).ok()?),
+    };
+    if name.chars().any(char::is_control) || name.contains('\\') {
+        return None;
+    }
+    let plain = name.split('/').all(|segment| !matches!(segment, "" | "." | ".."));
+    plain.then_some(name)
+}
+
+fn unknown(path: &str) -> RequestError {
+    RequestError::PathUnknown { path: path[..path.floor_char_boundary(MAX_ECHO)].into() }
+}
+
+#[cfg(test)]
+mod tests;
