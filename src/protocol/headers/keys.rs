@@ -1,0 +1,93 @@
+//! The gateway key among the places where agents put one.
+//!
+//! Invariant: a key is never chosen by its place. Two different ones in one request are a conflict; the same one twice is
+//! not (Gemini CLI's bearer mechanism sends both). A `Presented` cannot be printed.
+//! Deliberately not here: whether a key is known.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use http::{HeaderMap, HeaderName, header};
+use smallvec::SmallVec;
+
+use crate::error::KeyError;
+use crate::protocol::path::query;
+
+/// Names the gateway key even where another credential stands in `authorization`.
+pub static X_TOLLGATE_KEY: HeaderName = HeaderName::from_static("x-tollgate-key");
+static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+static X_GOOG_API_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
+static API_KEY: HeaderName = HeaderName::from_static("api-key");
+
+/// What a request shows to be let in.
+pub struct Presented<'h> {
+    /// The gateway key.
+    pub key: Cow<'h, [u8]>,
+    /// Other credentials beside an explicit `x-tollgate-key`: the client's own at a provider, unless the keyring knows one
+    /// of them, which is a [`KeyError::Conflict`] after all. Empty for every agent as it comes.
+    pub beside: SmallVec<[Cow<'h, [u8]>; 1]>,
+}
+
+impl fmt::Debug for Presented<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Presented(…)")
+    }
+}
+
+/// Finds the gateway key in `authorization: Bearer`, `x-api-key`, `x-goog-api-key`, `api-key`, `x-tollgate-key` and
+/// `?key=`. Allocates only for a key that is percent-encoded in the query.
+///
+/// Empty values count as absent: agents send an empty header for a variable that is set to nothing.
+///
+/// # Errors
+///
+/// [`KeyError::Missing`] without any, [`KeyError::Conflict`] with two that differ.
+pub fn presented_keys<'h>(headers: &'h HeaderMap, query: Option<&'h str>) -> Result<Presented<'h>, KeyError> {
+    let mut named = SmallVec::new();
+    collect(headers, &X_TOLLGATE_KEY, &mut named);
+    let mut found: SmallVec<[Cow<'h, [u8]>; 1]> = SmallVec::new();
+    for value in headers.get_all(header::AUTHORIZATION) {
+        add(&mut found, bearer(value.as_bytes()).map(Cow::Borrowed));
+    }
+    for place in [&X_API_KEY, &X_GOOG_API_KEY, &API_KEY] {
+        collect(headers, place, &mut found);
+    }
+    if let Some(query) = query {
+        for key in query::keys(query) {
+            add(&mut found, Some(key));
+        }
+    }
+    let (mut keys, beside) = if named.is_empty() { (found, SmallVec::new()) } else { (named, found) };
+    match (keys.pop(), keys.is_empty()) {
+        (None, _) => Err(KeyError::Missing),
+        (Some(_), false) => Err(KeyError::Conflict),
+        (Some(key), true) => {
+            let beside = beside.into_iter().filter(|other| *other != key).collect();
+            Ok(Presented { key, beside })
+        }
+    }
+}
+
+fn collect<'h>(headers: &'h HeaderMap, place: &HeaderName, found: &mut SmallVec<[Cow<'h, [u8]>; 1]>) {
+    // `get` first: it is one probe, and nearly always says that there is nothing.
+    if headers.get(place).is_some() {
+        for value in headers.get_all(place) {
+            add(found, Some(Cow::Borrowed(value.as_bytes())));
+        }
+    }
+}
+
+fn add<'h>(found: &mut SmallVec<[Cow<'h, [u8]>; 1]>, value: Option<Cow<'h, [u8]>>) {
+    if let Some(value) = value
+        && !value.is_empty()
+        && !found.contains(&value)
+    {
+        found.push(value);
+    }
+}
+
+/// The token of `Bearer <token>` (RFC 6750 section 2.1); the scheme in any case (RFC 9110 section 11.1).
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = value.split_at_checked(b"bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
+}
