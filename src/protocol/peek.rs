@@ -1,1 +1,338 @@
-//! (being written)
+//! What a request body says about itself, read while it arrives.
+//!
+//! Invariant: no other value is read than the provider reads. A top-level key that we act on, and that is there twice or is
+//! spelled with escapes, is refused (parsers differ in which one wins); so are a `null` model and a cap that is no
+//! non-negative integer. Keys are case-sensitive. Everything else passes untouched, duplicates included; the grammar
+//! is checked by [`super::json`], whose module names the leniencies.
+//!
+//! Which keys are acted on depends on the endpoint ([`Endpoint`]): a Gemini body's `model` is nothing to us, its model
+//! stands in the path. Nothing is allocated but the model's name and the session, unless a value that we read lies on a
+//! chunk border.
+
+mod number;
+mod session;
+
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+
+use super::Endpoint;
+use super::json::{Key, MAX_KEY, Root, Scanner, Value, Want, Watch};
+use crate::error::BodyError;
+
+/// Longest model name, in bytes.
+pub const MAX_MODEL: usize = 256;
+
+/// Longest spelling of a model name: every byte an escape sequence of six, and the quotes.
+const MODEL_RAW: usize = MAX_MODEL * 6 + 2;
+/// Longest spelling of a number or literal that is read.
+const SCALAR_RAW: usize = 64;
+
+/// What a body said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Peeked {
+    /// Always there where the endpoint has its model in the body.
+    pub model: Option<ModelField>,
+    /// `"stream": true`.
+    pub stream: bool,
+    /// The dearest of the output caps that are there, in tokens.
+    pub max_output: Option<u64>,
+    /// Answers asked for (`n`, Gemini's `candidateCount`).
+    pub n: Option<u64>,
+    /// Chat's `stream_options.include_usage`.
+    pub include_usage: Option<bool>,
+    /// The conversation, in the agent's words: printable ASCII, at most 128 bytes. A claim, never an authority.
+    pub session: Option<Box<str>>,
+}
+
+/// The model in the body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelField {
+    /// Decoded.
+    pub name: Box<str>,
+    /// Bytes of the value in the whole body, quotes included.
+    pub value: Range<usize>,
+}
+
+/// Reads one body. See the module.
+#[derive(Debug)]
+pub struct Peek {
+    scanner: Scanner,
+    watcher: Watcher,
+}
+
+impl Peek {
+    /// At the start of a body for this endpoint.
+    #[must_use]
+    pub fn new(endpoint: Endpoint) -> Self {
+        Self {
+            scanner: Scanner::new(Root::Object),
+            watcher: Watcher { api: Api::of(endpoint), seen: 0, current: None, outer: None, found: Peeked::default() },
+        }
+    }
+
+    /// Reads the next frame.
+    ///
+    /// # Errors
+    /// Everything in [`BodyError`] that a body can say of itself. After an error the rest is not read.
+    pub fn feed(&mut self, frame: &[u8]) -> Result<(), BodyError> {
+        self.scanner.feed(frame, &mut self.watcher)
+    }
+
+    /// The body has ended.
+    ///
+    /// # Errors
+    /// [`BodyError::Broken`] when it is cut short or empty, [`BodyError::FieldMissing`] without a model where there must be
+    /// one.
+    pub fn finish(self) -> Result<Peeked, BodyError> {
+        self.scanner.finish()?;
+        let Watcher { api, found, .. } = self.watcher;
+        if found.model.is_none() && api.acts_on(Field::Model) {
+            return Err(BodyError::FieldMissing { field: Field::Model.name() });
+        }
+        Ok(found)
+    }
+}
+
+/// The keys that mean something to us somewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Field {
+    Model,
+    Stream,
+    MaxTokens,
+    MaxCompletionTokens,
+    MaxOutputTokens,
+    N,
+    StreamOptions,
+    IncludeUsage,
+    GenerationConfig,
+    GeminiMaxOutput,
+    CandidateCount,
+    Metadata,
+    UserId,
+    PromptCacheKey,
+}
+
+impl Field {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Model => "model",
+            Self::Stream => "stream",
+            Self::MaxTokens => "max_tokens",
+            Self::MaxCompletionTokens => "max_completion_tokens",
+            Self::MaxOutputTokens => "max_output_tokens",
+            Self::N => "n",
+            Self::StreamOptions => "stream_options",
+            Self::IncludeUsage => "stream_options.include_usage",
+            Self::GenerationConfig => "generationConfig",
+            Self::GeminiMaxOutput => "generationConfig.maxOutputTokens",
+            Self::CandidateCount => "generationConfig.candidateCount",
+            Self::Metadata => "metadata",
+            Self::UserId => "metadata.user_id",
+            Self::PromptCacheKey => "prompt_cache_key",
+        }
+    }
+
+    /// Only sessions are read from these, and a session decides nothing that a second spelling could subvert.
+    fn is_hint(self) -> bool {
+        matches!(self, Self::Metadata | Self::UserId | Self::PromptCacheKey)
+    }
+
+    /// What is wanted of its value.
+    fn want(self) -> Want {
+        match self {
+            Self::Model => Want::Value { limit: MODEL_RAW },
+            Self::UserId | Self::PromptCacheKey => Want::Value { limit: session::MAX_RAW },
+            Self::StreamOptions | Self::GenerationConfig | Self::Metadata => Want::Enter,
+            Self::Stream
+            | Self::MaxTokens
+            | Self::MaxCompletionTokens
+            | Self::MaxOutputTokens
+            | Self::N
+            | Self::IncludeUsage
+            | Self::GeminiMaxOutput
+            | Self::CandidateCount => Want::Value { limit: SCALAR_RAW },
+        }
+    }
+}
+
+/// The endpoints, as far as their bodies differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Api {
+    Messages,
+    Chat,
+    Responses,
+    Gemini,
+    /// No body of theirs says anything to us.
+    Other,
+}
+
+impl Api {
+    fn of(endpoint: Endpoint) -> Self {
+        match endpoint {
+            Endpoint::Messages | Endpoint::CountTokens => Self::Messages,
+            Endpoint::ChatCompletions => Self::Chat,
+            Endpoint::Responses => Self::Responses,
+            Endpoint::Generate | Endpoint::StreamGenerate | Endpoint::GeminiCountTokens => Self::Gemini,
+            Endpoint::Models | Endpoint::Model | Endpoint::Hello => Self::Other,
+        }
+    }
+
+    fn acts_on(self, field: Field) -> bool {
+        match field {
+            Field::Model | Field::Stream => matches!(self, Self::Messages | Self::Chat | Self::Responses),
+            Field::MaxTokens => matches!(self, Self::Messages | Self::Chat),
+            Field::MaxCompletionTokens | Field::N | Field::StreamOptions | Field::IncludeUsage => self == Self::Chat,
+            Field::MaxOutputTokens => self == Self::Responses,
+            Field::GenerationConfig | Field::GeminiMaxOutput | Field::CandidateCount => self == Self::Gemini,
+            Field::Metadata | Field::UserId => self == Self::Messages,
+            Field::PromptCacheKey => matches!(self, Self::Chat | Self::Responses),
+        }
+    }
+
+    /// The field behind a key, spelled without escapes. Gemini's JSON is protobuf's: camelCase and snake_case name the same
+    /// field (<https://protobuf.dev/programming-guides/json/>).
+    fn field(self, outer: Option<Field>, key: &[u8]) -> Option<Field> {
+        let field = match (outer, key) {
+            (None, b"model") => Field::Model,
+            (None, b"stream") => Field::Stream,
+            (None, b"max_tokens") => Field::MaxTokens,
+            (None, b"max_completion_tokens") => Field::MaxCompletionTokens,
+            (None, b"max_output_tokens") => Field::MaxOutputTokens,
+            (None, b"n") => Field::N,
+            (None, b"stream_options") => Field::StreamOptions,
+            (None, b"generationConfig" | b"generation_config") => Field::GenerationConfig,
+            (None, b"metadata") => Field::Metadata,
+            (None, b"prompt_cache_key") => Field::PromptCacheKey,
+            (Some(Field::StreamOptions), b"include_usage") => Field::IncludeUsage,
+            (Some(Field::GenerationConfig), b"maxOutputTokens" | b"max_output_tokens") => Field::GeminiMaxOutput,
+            (Some(Field::GenerationConfig), b"candidateCount" | b"candidate_count") => Field::CandidateCount,
+            (Some(Field::Metadata), b"user_id") => Field::UserId,
+            _ => return None,
+        };
+        self.acts_on(field).then_some(field)
+    }
+}
+
+#[derive(Debug)]
+struct Watcher {
+    api: Api,
+    /// A bit for each [`Field`] that was there.
+    seen: u16,
+    /// The field whose value comes.
+    current: Option<Field>,
+    /// The field whose object we are in.
+    outer: Option<Field>,
+    found: Peeked,
+}
+
+impl Watch for Watcher {
+    fn key(&mut self, key: Key<'_>) -> Result<Want, BodyError> {
+        if key.level == 0 {
+            self.outer = None;
+        }
+        let escaped = key.raw.contains(&b'\\');
+        let mut plain = [0; MAX_KEY];
+        let spelled = if escaped { decode(key.raw, &mut plain) } else { Some(key.raw) };
+        let Some(field) = spelled.and_then(|name| self.api.field(self.outer, name)) else {
+            return Ok(Want::Pass);
+        };
+        if !field.is_hint() {
+            if escaped {
+                return Err(BodyError::FieldEscaped { field: field.name() });
+            }
+            let bit = 1 << field as u16;
+            if self.seen & bit != 0 {
+                return Err(BodyError::FieldDuplicated { field: field.name() });
+            }
+            self.seen |= bit;
+        }
+        if field.want() == Want::Enter {
+            self.outer = Some(field);
+        }
+        self.current = Some(field);
+        Ok(field.want())
+    }
+
+    fn value(&mut self, value: Value<'_>) -> Result<(), BodyError> {
+        let Some(field) = self.current.take() else { return Ok(()) };
+        let name = field.name();
+        match field {
+            Field::Model => self.found.model = Some(model(&value)?),
+            Field::Stream => self.found.stream = boolean(name, &value)?.unwrap_or(false),
+            Field::IncludeUsage => self.found.include_usage = boolean(name, &value)?,
+            Field::N | Field::CandidateCount => self.found.n = integer(name, &value)?,
+            Field::MaxTokens | Field::MaxCompletionTokens | Field::MaxOutputTokens | Field::GeminiMaxOutput => {
+                self.found.max_output = self.found.max_output.max(integer(name, &value)?);
+            }
+            Field::UserId => self.found.session = value.raw.and_then(session::of_user_id),
+            Field::PromptCacheKey => self.found.session = value.raw.and_then(session::of_cache_key),
+            Field::StreamOptions | Field::GenerationConfig | Field::Metadata => {}
+        }
+        Ok(())
+    }
+}
+
+/// A key without its escapes, as far as it could be one of ours: ASCII.
+fn decode<'a>(raw: &[u8], plain: &'a mut [u8; MAX_KEY]) -> Option<&'a [u8]> {
+    let mut len = 0;
+    let mut rest = raw;
+    while let [byte, tail @ ..] = rest {
+        (plain[len], rest) = match (byte, tail) {
+            (b'\\', [b'u', a, b, c, d, tail @ ..]) => {
+                let digits = [*a, *b, *c, *d];
+                let code = u32::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?;
+                (u8::try_from(code).ok().filter(u8::is_ascii)?, tail)
+            }
+            // The short escapes stand for characters that none of our keys has.
+            (b'\\', _) => return None,
+            _ => (*byte, tail),
+        };
+        len += 1;
+    }
+    Some(&plain[..len])
+}
+
+fn model(value: &Value<'_>) -> Result<ModelField, BodyError> {
+    let invalid = BodyError::FieldInvalid {
+        field: Field::Model.name(),
+        want: "a string of 1 to 256 bytes without control characters",
+    };
+    let name: Box<str> = match value.raw {
+        Some([b'"', inner @ .., b'"']) if !inner.contains(&b'\\') => match std::str::from_utf8(inner) {
+            Ok(name) if !name.is_empty() && name.len() <= MAX_MODEL => name.into(),
+            _ => return Err(invalid),
+        },
+        Some(raw @ [b'"', ..]) => match serde_json::from_slice::<Box<str>>(raw) {
+            Ok(name) if !name.is_empty() && name.len() <= MAX_MODEL => name,
+            _ => return Err(invalid),
+        },
+        _ => return Err(invalid),
+    };
+    if name.chars().any(char::is_control) {
+        return Err(invalid);
+    }
+    Ok(ModelField { name, value: value.at.clone() })
+}
+
+/// `null` is as good as absent.
+fn boolean(field: &'static str, value: &Value<'_>) -> Result<Option<bool>, BodyError> {
+    match value.raw {
+        Some(b"true") => Ok(Some(true)),
+        Some(b"false") => Ok(Some(false)),
+        Some(b"null") => Ok(None),
+        _ => Err(BodyError::FieldInvalid { field, want: "true or false" }),
+    }
+}
+
+/// `null` is as good as absent.
+fn integer(field: &'static str, value: &Value<'_>) -> Result<Option<u64>, BodyError> {
+    if value.raw == Some(b"null") {
+        return Ok(None);
+    }
+    match value.raw.and_then(number::integral) {
+        Some(n) => Ok(Some(n)),
+        None => Err(BodyError::FieldInvalid { field, want: "a non-negative integer" }),
+    }
+}

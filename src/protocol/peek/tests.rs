@@ -1,0 +1,208 @@
+//! Tests of the peek: what is read and refused, endpoint by endpoint.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::protocol::splice::{json_string, splice};
+
+fn peek(endpoint: Endpoint, frames: &[&[u8]]) -> Result<Peeked, BodyError> {
+    let mut peek = Peek::new(endpoint);
+    for frame in frames {
+        peek.feed(frame)?;
+    }
+    peek.finish()
+}
+
+#[track_caller]
+fn reads(endpoint: Endpoint, body: &str) -> Peeked {
+    let whole = peek(endpoint, &[body.as_bytes()]);
+    for at in 0..body.len() {
+        let (head, tail) = body.as_bytes().split_at(at);
+        assert_eq!(peek(endpoint, &[head, tail]), whole, "{body} cut at {at}");
+    }
+    whole.unwrap_or_else(|error| panic!("{body}: {error:?}"))
+}
+
+#[track_caller]
+fn refuses(endpoint: Endpoint, body: &str, want: &BodyError) {
+    assert_eq!(peek(endpoint, &[body.as_bytes()]).as_ref(), Err(want), "{body}");
+    for at in 0..body.len() {
+        let (head, tail) = body.as_bytes().split_at(at);
+        assert_eq!(peek(endpoint, &[head, tail]).as_ref(), Err(want), "{body} cut at {at}");
+    }
+}
+
+#[test]
+fn messages() {
+    let body = r#"{"model":"claude-x","messages":[{"role":"user","content":[{"model":1,"model":2}]}],"max_tokens":32000,
+        "metadata":{"user_id":"{\"device_id\":\"d\",\"account_uuid\":\"\",\"session_id\":\"5b-7\"}"},"stream":true}"#;
+    let peeked = reads(Endpoint::Messages, body);
+    assert_eq!(
+        peeked,
+        Peeked {
+            model: Some(ModelField { name: "claude-x".into(), value: 9..19 }),
+            stream: true,
+            max_output: Some(32000),
+            session: Some("5b-7".into()),
+            ..Peeked::default()
+        }
+    );
+    let counted = reads(Endpoint::CountTokens, r#"{"messages":[],"model":"m"}"#);
+    assert_eq!(counted.model.unwrap().value, 23..26);
+}
+
+#[test]
+fn chat() {
+    let body = r#"{"model":"m","max_tokens":10,"max_completion_tokens":1e3,"n":2,"stream":false,"prompt_cache_key":"k",
+        "stream_options":{"include_obfuscation":false,"include_usage":true},"metadata":{"user_id":"not this"}}"#;
+    let peeked = reads(Endpoint::ChatCompletions, body);
+    assert_eq!(peeked.max_output, Some(1000), "the dearest of two caps");
+    assert_eq!((peeked.n, peeked.include_usage, peeked.stream), (Some(2), Some(true), false));
+    assert_eq!(peeked.session.as_deref(), Some("k"));
+}
+
+#[test]
+fn responses() {
+    let body = r#"{"model":"m","input":"hi","max_output_tokens":64.0,"n":"x","max_tokens":"x","stream":null,"prompt_cache_key":"s"}"#;
+    let peeked = reads(Endpoint::Responses, body);
+    assert_eq!((peeked.max_output, peeked.n, peeked.stream), (Some(64), None, false));
+    assert_eq!(peeked.session.as_deref(), Some("s"));
+}
+
+#[test]
+fn gemini() {
+    for config in [
+        r#"{"model":7,"stream":"x","generationConfig":{"maxOutputTokens":100,"candidateCount":3,"max_tokens":"x"}}"#,
+        r#"{"generation_config":{"max_output_tokens":100,"candidate_count":3},"model":"a","model":"b"}"#,
+    ] {
+        let peeked = reads(Endpoint::StreamGenerate, config);
+        assert_eq!(peeked, Peeked { max_output: Some(100), n: Some(3), ..Peeked::default() }, "{config}");
+    }
+}
+
+#[test]
+fn absent_is_absent() {
+    let peeked = reads(Endpoint::ChatCompletions, r#"{"model":"m","max_tokens":null,"n":null,"stream_options":null}"#);
+    assert_eq!((peeked.max_output, peeked.n, peeked.include_usage), (None, None, None));
+    assert_eq!(reads(Endpoint::Generate, "{}"), Peeked::default());
+}
+
+#[test]
+fn the_model_may_be_spelled_with_escapes() {
+    let body = r#"{"a":1,"model":"g\u0070t-\"5\ud83d\ude00","b":2}"#;
+    let model = reads(Endpoint::Responses, body).model.unwrap();
+    assert_eq!(&*model.name, "gpt-\"5\u{1f600}");
+    let frames = [bytes::Bytes::copy_from_slice(body.as_bytes())].into_iter().collect();
+    let spliced: Vec<u8> = splice(&frames, model.value, json_string("x")).into_iter().flatten().collect();
+    assert_eq!(spliced, br#"{"a":1,"model":"x","b":2}"#);
+}
+
+#[test]
+fn other_duplicates_pass() {
+    reads(Endpoint::Messages, r#"{"model":"m","system":"a","system":"b","n":1,"n":2,"metadata":{},"metadata":{}}"#);
+    reads(Endpoint::Messages, r#"{"model":"m","Model":"n","MODEL":"o","models":"p","mode":"q"}"#);
+    reads(Endpoint::Messages, r#"{"model":"m","metadata":{"model":"n"},"tools":[{"model":"o"}]}"#);
+}
+
+#[test]
+fn ambiguous() {
+    use Endpoint::{ChatCompletions, Generate, Messages, Responses};
+    let twice = |endpoint, body: &str, field| refuses(endpoint, body, &BodyError::FieldDuplicated { field });
+    twice(Messages, r#"{"model":"a","model":"a"}"#, "model");
+    twice(Messages, r#"{"max_tokens":1,"max_tokens":1,"model":"a"}"#, "max_tokens");
+    twice(ChatCompletions, r#"{"stream":true,"model":"a","stream":true}"#, "stream");
+    twice(ChatCompletions, r#"{"n":1,"n":1}"#, "n");
+    twice(ChatCompletions, r#"{"stream_options":{},"stream_options":{}}"#, "stream_options");
+    let inside = r#"{"stream_options":{"include_usage":true,"include_usage":false}}"#;
+    twice(ChatCompletions, inside, "stream_options.include_usage");
+    twice(Generate, r#"{"generationConfig":{},"generation_config":{}}"#, "generationConfig");
+    let inside = r#"{"generationConfig":{"maxOutputTokens":1,"max_output_tokens":2}}"#;
+    twice(Generate, inside, "generationConfig.maxOutputTokens");
+
+    let escaped = |endpoint, body: &str, field| refuses(endpoint, body, &BodyError::FieldEscaped { field });
+    escaped(Messages, r#"{"mod\u0065l":"a"}"#, "model");
+    escaped(Messages, r#"{"model":"a","\u006Dodel":"b"}"#, "model");
+    escaped(
+        Responses,
+        r#"{"\u006d\u0061\u0078\u005f\u006f\u0075\u0074\u0070\u0075\u0074\u005f\u0074\u006f\u006b\u0065\u006e\u0073":1}"#,
+        "max_output_tokens",
+    );
+    let longest: String = "max_completion_tokens".bytes().map(|byte| format!("\\u{byte:04x}")).collect();
+    escaped(ChatCompletions, &format!("{{\"{longest}\":1}}"), "max_completion_tokens");
+    escaped(ChatCompletions, r#"{"stream_options":{"include\u005fusage":true}}"#, "stream_options.include_usage");
+    reads(Messages, r#"{"model":"m","mod\u0065ls":1,"mod\ne\/l":2,"\u00e9model":3,"\u006d":4}"#);
+}
+
+#[test]
+fn types() {
+    use Endpoint::{ChatCompletions, Generate, Messages};
+    let invalid = |endpoint, body: &str, field, want| refuses(endpoint, body, &BodyError::FieldInvalid { field, want });
+    let model = "a string of 1 to 256 bytes without control characters";
+    for value in ["7", "null", "\"\"", "[]", "{}", "true", r#""a\nb""#, "\"a\u{1}b\"", r#""\ud800""#] {
+        invalid(Messages, &format!("{{\"model\":{value}}}"), "model", model);
+    }
+    invalid(Messages, &format!("{{\"model\":\"{}\"}}", "m".repeat(257)), "model", model);
+    reads(Messages, &format!("{{\"model\":\"{}\"}}", "m".repeat(256)));
+    reads(Messages, &format!("{{\"model\":\"{}\"}}", "\\u006d".repeat(256)));
+    for value in ["1", "\"true\"", "[]", "{}"] {
+        invalid(ChatCompletions, &format!("{{\"stream\":{value}}}"), "stream", "true or false");
+    }
+    for value in ["-1", "1.5", "\"5\"", "true", "[]", "{}", "18446744073709551616", "1e300"] {
+        let cap = "a non-negative integer";
+        invalid(ChatCompletions, &format!("{{\"max_tokens\":{value}}}"), "max_tokens", cap);
+        let body = format!("{{\"generationConfig\":{{\"maxOutputTokens\":{value}}}}}");
+        invalid(Generate, &body, "generationConfig.maxOutputTokens", cap);
+    }
+    let body = r#"{"stream_options":{"include_usage":1}}"#;
+    invalid(ChatCompletions, body, "stream_options.include_usage", "true or false");
+}
+
+#[test]
+fn missing_and_broken() {
+    use Endpoint::{ChatCompletions, CountTokens, Messages, Responses};
+    for endpoint in [Messages, CountTokens, ChatCompletions, Responses] {
+        refuses(endpoint, "{}", &BodyError::FieldMissing { field: "model" });
+    }
+    refuses(Messages, "", &BodyError::Broken { what: "a JSON object", at: 0 });
+    refuses(Messages, r#"{"model":"m"#, &BodyError::Broken { what: "the rest of the JSON object", at: 11 });
+    let deep = format!("{{\"model\":{}", "[".repeat(200));
+    refuses(Messages, &deep, &BodyError::TooDeep);
+}
+
+#[test]
+fn allocates_for_the_model_and_session_only() {
+    let body = br#"{"model":"gpt-5.5","stream":true,"input":[{"role":"user","content":"a\nb\u00e9"}],"tools":[{"type":"function",
+        "name":"exec_command","parameters":{"type":"object","properties":{"cmd":{"type":"string"}}}}],"prompt_cache_key":"s"}"#;
+    let info = allocation_counter::measure(|| {
+        let peeked = peek(Endpoint::Responses, &[body]).unwrap();
+        assert!(peeked.model.is_some() && peeked.session.is_some());
+    });
+    assert_eq!(info.count_total, 2);
+}
+
+proptest! {
+    #[test]
+    fn chunk_borders_do_not_matter(
+        model in prop_oneof![Just("\"m\""), Just("\"\\u006d\\n\""), Just("7"), Just("\"\u{e9}\"")],
+        key in prop_oneof![Just("model"), Just("mod\\u0065l"), Just("modal")],
+        rest in prop_oneof![Just("\"n\":1,"), Just("\"stream_options\":{\"include_usage\":true},"), Just("\"n\":1,\"n\":1,"), Just("")],
+        cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..6),
+    ) {
+        let body = format!("{{{rest}\"{key}\":{model},\"stream\" : true, \"prompt_cache_key\":\"\\\"k\"}}").into_bytes();
+        let mut places: Vec<usize> = cuts.iter().map(|cut| cut.index(body.len() + 1)).collect();
+        places.extend([0, body.len()]);
+        places.sort_unstable();
+        let frames: Vec<&[u8]> = places.windows(2).map(|pair| &body[pair[0]..pair[1]]).collect();
+        let whole = peek(Endpoint::ChatCompletions, &[&body]);
+        prop_assert_eq!(peek(Endpoint::ChatCompletions, &frames), whole.clone());
+        prop_assert_eq!(peek(Endpoint::ChatCompletions, &body.chunks(1).collect::<Vec<_>>()), whole);
+    }
+
+    #[test]
+    fn arbitrary_bytes_do_no_harm(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+        prop_assert!(peek(Endpoint::Messages, &[&body]).is_err());
+        let mut behind = br#"{"model":"m","stream":"#.to_vec();
+        behind.extend_from_slice(&body);
+        let _ = peek(Endpoint::Messages, &[&behind]);
+    }
+}
