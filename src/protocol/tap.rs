@@ -1,1 +1,209 @@
-//! (being written)
+//! Listening to a response while it passes.
+//!
+//! Invariants: a frame is looked at by reference, never delayed, never altered; JSON is read only where an event carries
+//! usage, or where start-up must be told from content; nothing here fails, whatever the bytes are (what cannot be read is
+//! not there); memory is bounded by [`super::MAX_EVENT`] for an event that is split over frames, and by a few KiB otherwise;
+//! the totals do not depend on the chunk borders. A tap does not estimate: no usage sent, no usage told.
+//!
+//! | dialect | content | terminal | failed | usage |
+//! |---|---|---|---|---|
+//! | Anthropic | `content_block_start`, `content_block_delta` | `message_stop`, `error` | `error` | `message_start`, then `message_delta`, cumulative |
+//! | Chat | a delta with text, reasoning, refusal, audio or tool calls; a chunk with the role only is start-up | `[DONE]` | an object with `error` | the chunk with `usage` (Groq: `x_groq.usage`) |
+//! | Responses | `response.output_item.added` and `.done`, any `*.delta` | `response.completed`, `.incomplete`, `.failed`, `error` | `response.failed`, `error` | the terminal event |
+//! | Gemini | a candidate with parts | none: the stream just ends | an object with `error`, in an event or bare | the last chunk with `usageMetadata` |
+//!
+//! Event names come from the `event:` line, and from `type` where that line is missing (Chat and Gemini never have it, and
+//! some servers leave it out). A JSON answer is content from its first byte, and terminal when its value is closed.
+
+mod anthropic;
+mod chat;
+mod gemini;
+mod kind;
+mod responses;
+mod watch;
+
+
+use super::Dialect;
+use super::json::{Root, Scanner};
+use super::sse::{Event, Splitter};
+use super::usage::Usage;
+use watch::UsageWatch;
+
+/// What a frame brought.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Events that were completed in it. None in JSON answers.
+    pub events: u32,
+    /// Content has passed, in this frame or before: it is not looked for again.
+    pub content: bool,
+    /// The terminal event has passed, in this frame or before.
+    pub terminal: bool,
+    /// An error has passed, in this frame or before.
+    pub failed: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Tap {
+    source: Source,
+    progress: Progress,
+}
+
+#[derive(Debug)]
+enum Source {
+    Anthropic(Splitter, anthropic::Reader),
+    Chat(Splitter, chat::Reader),
+    Responses(Splitter, responses::Reader),
+    Gemini(Splitter, gemini::Reader),
+    Json(Json),
+    Blind,
+}
+
+/// What has passed.
+#[derive(Debug, Clone, Copy, Default)]
+struct Progress {
+    content: bool,
+    terminal: bool,
+    failed: bool,
+}
+
+/// Reads the events of one dialect.
+trait Reader {
+    fn event(&mut self, event: Event<'_>, progress: &mut Progress);
+}
+
+#[derive(Debug)]
+struct Json {
+    /// Gone after the first fault: a broken answer is passed on, not judged.
+    scanner: Option<Scanner>,
+    watch: UsageWatch,
+}
+
+impl Tap {
+    /// For `text/event-stream`.
+    #[must_use]
+    pub fn stream(dialect: Dialect) -> Self {
+        let splitter = Splitter::default();
+        Self::new(match dialect {
+            Dialect::Anthropic => Source::Anthropic(splitter, anthropic::Reader::default()),
+            Dialect::Chat => Source::Chat(splitter, chat::Reader::default()),
+            Dialect::Responses => Source::Responses(splitter, responses::Reader::default()),
+            Dialect::Gemini => Source::Gemini(splitter, gemini::Reader::default()),
+        })
+    }
+
+    /// For `application/json`; also for the array in which Gemini streams without `alt=sse`.
+    #[must_use]
+    pub fn json(dialect: Dialect) -> Self {
+        let scanner = Some(Scanner::new(Root::ObjectOrArray));
+        Self::new(Source::Json(Json { scanner, watch: UsageWatch::new(dialect) }))
+    }
+
+    /// For what we cannot read.
+    #[must_use]
+    pub fn blind() -> Self {
+        Self::new(Source::Blind)
+    }
+
+    fn new(source: Source) -> Self {
+        Self { source, progress: Progress::default() }
+    }
+
+    /// Looks at the next frame.
+    #[inline]
+    pub fn feed(&mut self, frame: &[u8]) -> Seen {
+        let progress = &mut self.progress;
+        let events = match &mut self.source {
+            Source::Anthropic(splitter, reader) => listen(splitter, reader, progress, frame),
+            Source::Chat(splitter, reader) => listen(splitter, reader, progress, frame),
+            Source::Responses(splitter, reader) => listen(splitter, reader, progress, frame),
+            Source::Gemini(splitter, reader) => {
+                let events = listen(splitter, reader, progress, frame);
+                progress.failed |= splitter.saw_bare_json();
+                events
+            }
+            Source::Json(json) => {
+                json.feed(frame, progress);
+                0
+            }
+            Source::Blind => {
+                progress.content |= !frame.is_empty();
+                0
+            }
+        };
+        let Progress { content, terminal, failed } = *progress;
+        Seen { events, content, terminal, failed }
+    }
+
+    /// The response has ended: an event without its last blank line is read.
+    pub fn finish(&mut self) {
+        let progress = &mut self.progress;
+        match &mut self.source {
+            Source::Anthropic(splitter, reader) => splitter.finish(|event| reader.event(event, progress)),
+            Source::Chat(splitter, reader) => splitter.finish(|event| reader.event(event, progress)),
+            Source::Responses(splitter, reader) => splitter.finish(|event| reader.event(event, progress)),
+            Source::Gemini(splitter, reader) => {
+                splitter.finish(|event| reader.event(event, progress));
+                progress.failed |= splitter.saw_bare_json();
+            }
+            Source::Json(_) | Source::Blind => {}
+        }
+    }
+
+    /// Whether a keep-alive may follow the last frame: between two events. Never in what is no event stream.
+    #[inline]
+    #[must_use]
+    pub fn at_boundary(&self) -> bool {
+        match &self.source {
+            Source::Anthropic(splitter, _)
+            | Source::Chat(splitter, _)
+            | Source::Responses(splitter, _)
+            | Source::Gemini(splitter, _) => splitter.at_boundary(),
+            Source::Json(_) | Source::Blind => false,
+        }
+    }
+
+    /// The tokens as far as the provider has told them.
+    #[must_use]
+    pub fn usage(&self) -> Option<Usage> {
+        match &self.source {
+            Source::Anthropic(_, reader) => reader.usage(),
+            Source::Chat(_, reader) => reader.usage(),
+            Source::Responses(_, reader) => reader.usage(),
+            Source::Gemini(_, reader) => reader.usage(),
+            Source::Json(json) => json.watch.usage(),
+            Source::Blind => None,
+        }
+    }
+
+    /// Whether the terminal event has passed.
+    #[inline]
+    #[must_use]
+    pub fn terminal(&self) -> bool {
+        self.progress.terminal
+    }
+}
+
+/// Returns the number of events.
+#[inline]
+fn listen(splitter: &mut Splitter, reader: &mut impl Reader, progress: &mut Progress, frame: &[u8]) -> u32 {
+    let mut events = 0;
+    splitter.feed(frame, |event| {
+        events += 1;
+        reader.event(event, progress);
+    });
+    events
+}
+
+impl Json {
+    fn feed(&mut self, frame: &[u8], progress: &mut Progress) {
+        progress.content |= !frame.is_empty();
+        let Some(scanner) = &mut self.scanner else { return };
+        let fault = scanner.feed(frame, &mut self.watch).is_err();
+        progress.failed |= self.watch.failed;
+        progress.terminal |= !fault && scanner.is_complete();
+        if fault {
+            self.scanner = None;
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! OpenAI Responses (<https://platform.openai.com/docs/api-reference/responses-streaming>).
+
+use super::watch::UsageWatch;
+use super::{Progress, kind};
+use crate::protocol::Dialect;
+use crate::protocol::sse::Event;
+use crate::protocol::usage::Usage;
+
+/// Usage comes in the terminal event, also in `response.incomplete` and `response.failed`.
+#[derive(Debug)]
+pub struct Reader {
+    watch: UsageWatch,
+}
+
+impl Default for Reader {
+    fn default() -> Self {
+        Self { watch: UsageWatch::new(Dialect::Responses) }
+    }
+}
+
+impl Reader {
+    pub fn usage(&self) -> Option<Usage> {
+        self.watch.usage()
+    }
+}
+
+enum Kind {
+    Content,
+    End,
+    Failure,
+    Nothing,
+}
+
+fn classify(name: &[u8]) -> Option<Kind> {
+    if name.ends_with(b".delta") {
+        return Some(Kind::Content);
+    }
+    Some(match name {
+        b"response.output_item.added" | b"response.output_item.done" => Kind::Content,
+        b"response.completed" | b"response.incomplete" => Kind::End,
+        b"response.failed" | b"error" => Kind::Failure,
+        _ if name.starts_with(b"response.") => Kind::Nothing,
+        _ => return None,
+    })
+}
+
+impl super::Reader for Reader {
+    #[inline]
+    fn event(&mut self, event: Event<'_>, progress: &mut Progress) {
+        match kind::of(event, classify) {
+            Some(Kind::Content) => progress.content = true,
+            Some(Kind::End) => {
+                self.watch.read(event.data);
+                progress.terminal = true;
+            }
+            Some(Kind::Failure) => {
+                self.watch.read(event.data);
+                progress.failed = true;
+                progress.terminal = true;
+            }
+            Some(Kind::Nothing) | None => {}
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Where each dialect keeps its usage in a JSON object.
+//!
+//! Invariant: only the places below count; the same key anywhere deeper (in a tool's arguments, say) does not. Of several
+//! reports the last one wins, or is merged (Anthropic).
+
+use crate::error::BodyError;
+use crate::protocol::Dialect;
+use crate::protocol::json::{Key, Root, Scanner, Value, Want, Watch};
+use crate::protocol::usage::{AnthropicUsage, Usage};
+
+/// Largest usage object that is read, in bytes.
+const MAX_USAGE: usize = 64 * 1024;
+
+/// Finds usage, and whether there is an `error`.
+#[derive(Debug)]
+pub struct UsageWatch {
+    dialect: Dialect,
+    wanted: Wanted,
+    usage: Option<Usage>,
+    anthropic: AnthropicUsage,
+    /// `error` at the top, and not `null`.
+    pub failed: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Wanted {
+    Usage { level: usize },
+    Error,
+}
+
+impl UsageWatch {
+    /// Has seen nothing.
+    pub fn new(dialect: Dialect) -> Self {
+        let anthropic = AnthropicUsage::default();
+        Self { dialect, wanted: Wanted::Error, usage: None, anthropic, failed: false }
+    }
+
+    /// Reads one object; where it breaks, what came before counts.
+    pub fn read(&mut self, object: &[u8]) {
+        let _ = Scanner::new(Root::Object).feed(object, self);
+    }
+
+    /// What was found.
+    pub fn usage(&self) -> Option<Usage> {
+        match self.dialect {
+            Dialect::Anthropic => self.anthropic.usage(),
+            Dialect::Chat | Dialect::Responses | Dialect::Gemini => self.usage,
+        }
+    }
+}
+
+impl Watch for UsageWatch {
+    fn key(&mut self, key: Key<'_>) -> Result<Want, BodyError> {
+        let wanted = match (self.dialect, key.level, key.raw) {
+            (Dialect::Anthropic, 0, b"message")
+            | (Dialect::Chat, 0, b"x_groq")
+            | (Dialect::Responses, 0, b"response") => {
+                return Ok(Want::Enter);
+            }
+            (Dialect::Anthropic | Dialect::Chat | Dialect::Responses, level, b"usage") => Wanted::Usage { level },
+            (Dialect::Gemini, level, b"usageMetadata") => Wanted::Usage { level },
+            (_, 0, b"error") => Wanted::Error,
+            _ => return Ok(Want::Pass),
+        };
+        self.wanted = wanted;
+        Ok(Want::Value { limit: MAX_USAGE })
+    }
+
+    fn value(&mut self, value: Value<'_>) -> Result<(), BodyError> {
+        match (self.wanted, value.raw) {
+            (Wanted::Error, raw) => self.failed |= raw != Some(b"null"),
+            (Wanted::Usage { level }, Some(raw)) => {
+                let usage = match self.dialect {
+                    Dialect::Anthropic => {
+                        self.anthropic.update(raw);
+                        return Ok(());
+                    }
+                    Dialect::Chat => Usage::of_chat(raw),
+                    Dialect::Responses => Usage::of_responses(raw),
+                    Dialect::Gemini => Usage::of_gemini(raw),
+                };
+                // A report at the top is nearer to the standard than one inside an extension.
+                if level == 0 || self.usage.is_none() {
+                    self.usage = usage.or(self.usage);
+                }
+            }
+            (Wanted::Usage { .. }, None) => {}
+        }
+        Ok(())
+    }
+}
