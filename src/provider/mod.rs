@@ -34,10 +34,10 @@ pub struct Provider {
     pub tls: Option<Arc<rustls::ClientConfig>>,
 }
 
-/// Where connections go. Connections to equal origins share a pool.
+/// Where connections go. Connections to origins of one id share a pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
-    /// Hash of the fields below: the pool's key, equal across reloads.
+    /// Hash of the fields below and of whom to trust there: the pool's key, equal across reloads.
     pub id: u64,
     /// `https`.
     pub tls: bool,
@@ -47,6 +47,25 @@ pub struct Origin {
     pub port: u16,
     /// The `host` header (RFC 9110 section 7.2): the port only where it is not the scheme's own.
     pub authority: HeaderValue,
+}
+
+impl Origin {
+    /// An origin, trusting the authorities `extra_ca` (PEM) besides the public ones. `host` is a name or an address without
+    /// brackets.
+    ///
+    /// `None` if the host cannot be a `host` header.
+    #[must_use]
+    pub fn new(tls: bool, host: &str, port: u16, extra_ca: Option<&[u8]>) -> Option<Self> {
+        let shown = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+        let own = if tls { 443 } else { 80 };
+        let authority = if port == own { shown } else { format!("{shown}:{port}") };
+        let scheme = if tls { "https" } else { "http" };
+        // A connection that was trusted because of these authorities must not serve a provider that does not name them.
+        let facts = [scheme.as_bytes(), host.as_bytes(), &port.to_be_bytes(), extra_ca.unwrap_or_default()].join(&0);
+        let hash = ring::digest::digest(&ring::digest::SHA256, &facts);
+        let id = u64::from_be_bytes(*hash.as_ref().first_chunk()?);
+        Some(Self { id, tls, host: host.into(), port, authority: HeaderValue::from_str(&authority).ok()? })
+    }
 }
 
 /// How long an upstream may take.
@@ -71,9 +90,61 @@ impl DialectSet {
         Self(self.0 | 1 << dialect.index())
     }
 
+    /// Whether it has no members.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Its members, in the order of [`Dialect::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = Dialect> {
+        Dialect::ALL.into_iter().filter(move |dialect| self.contains(*dialect))
+    }
+
     /// Whether it is a member.
     #[must_use]
     pub const fn contains(self, dialect: Dialect) -> bool {
         self.0 & (1 << dialect.index()) != 0
+    }
+}
+
+impl FromIterator<Dialect> for DialectSet {
+    fn from_iter<I: IntoIterator<Item = Dialect>>(dialects: I) -> Self {
+        dialects.into_iter().fold(Self::default(), Self::with)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_header_has_a_port_only_where_it_is_not_the_schemes_own() {
+        for (tls, host, port, want) in [
+            (true, "api.example", 443, "api.example"),
+            (true, "api.example", 8443, "api.example:8443"),
+            (false, "api.example", 80, "api.example"),
+            (false, "api.example", 443, "api.example:443"),
+            (false, "::1", 9000, "[::1]:9000"),
+        ] {
+            let origin = Origin::new(tls, host, port, None).unwrap();
+            assert_eq!(origin.authority, want);
+        }
+        assert_eq!(Origin::new(true, "a\nb", 443, None), None);
+    }
+
+    #[test]
+    fn only_equal_origins_with_equal_trust_share_a_pool() {
+        let id = |tls, host, port, ca: Option<&[u8]>| Origin::new(tls, host, port, ca).unwrap().id;
+        let base = id(true, "a.example", 443, None);
+        assert_eq!(base, id(true, "a.example", 443, None));
+        for other in [
+            id(false, "a.example", 443, None),
+            id(true, "b.example", 443, None),
+            id(true, "a.example", 444, None),
+            id(true, "a.example", 443, Some(b"PEM")),
+        ] {
+            assert_ne!(base, other);
+        }
     }
 }
