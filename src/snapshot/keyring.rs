@@ -39,6 +39,20 @@ pub struct Key {
 }
 
 impl Keyring {
+    /// With room for so many keys.
+    #[must_use]
+    pub fn with_capacity(keys: usize) -> Self {
+        Self {
+            by_digest: HashMap::with_capacity_and_hasher(keys, BuildHasherDefault::default()),
+            keys: Vec::with_capacity(keys),
+        }
+    }
+
+    /// All keys, in the order in which they were added.
+    pub fn iter(&self) -> impl Iterator<Item = &Key> {
+        self.keys.iter()
+    }
+
     /// Adds a key under one more digest. Returns the key that holds this digest already, if one does.
     pub fn insert(&mut self, digest: Digest, id: KeyId) -> Option<KeyId> {
         self.by_digest.insert(digest, id)

@@ -3,6 +3,7 @@
 //! Invariant: a request reads one snapshot and lives by it to its end. Nothing that counts is in here; counters outlive
 //! reloads.
 
+pub mod key;
 pub mod keyring;
 pub mod live;
 pub mod mounts;

@@ -23,6 +23,11 @@ pub struct Mount {
 }
 
 impl Mounts {
+    /// All mounts, longest prefix first.
+    pub fn iter(&self) -> impl Iterator<Item = &Mount> {
+        self.mounts.iter()
+    }
+
     /// In any order.
     #[must_use]
     pub fn new(mut mounts: Vec<Mount>) -> Self {
@@ -37,5 +42,27 @@ impl Mounts {
             let rest = path.strip_prefix(&*mount.prefix)?;
             rest.starts_with('/').then_some((mount, rest))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_segments_and_the_longest_prefix() {
+        let mount = |prefix: &str| Mount { prefix: prefix.into(), agent: None, dialect: None };
+        let mounts = Mounts::new(vec![mount("/t"), mount("/t/team-a"), mount("/codex")]);
+        for (path, want) in [
+            ("/t/team-a/v1/messages", Some(("/t/team-a", "/v1/messages"))),
+            ("/t/team-ab/v1/messages", Some(("/t", "/team-ab/v1/messages"))),
+            ("/codex/", Some(("/codex", "/"))),
+            ("/codex", None),
+            ("/codexes/v1", None),
+            ("/v1/messages", None),
+        ] {
+            let found = mounts.find(path).map(|(mount, rest)| (&*mount.prefix, rest));
+            assert_eq!(found, want, "{path}");
+        }
     }
 }

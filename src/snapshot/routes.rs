@@ -69,6 +69,22 @@ pub struct Pattern {
 }
 
 impl Pattern {
+    /// Reads a name. `None` if it has more than one `*`.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        match name.split_once('*') {
+            None => Some(Self { prefix: name.into(), suffix: None }),
+            Some((_, suffix)) if suffix.contains('*') => None,
+            Some((prefix, suffix)) => Some(Self { prefix: prefix.into(), suffix: Some(suffix.into()) }),
+        }
+    }
+
+    /// How many bytes of a name it fixes: the more, the more specific.
+    #[must_use]
+    pub fn literals(&self) -> usize {
+        self.prefix.len() + self.suffix.as_deref().map_or(0, str::len)
+    }
+
     /// What the `*` stands for in `name` (empty where the pattern has none), if the pattern matches.
     #[must_use]
     pub fn capture<'n>(&self, name: &'n str) -> Option<&'n str> {
@@ -89,16 +105,94 @@ pub struct Found<'s, 'n> {
 }
 
 impl Routes {
+    /// Gives a name of a dialect to the route of that index. Keep names apart: of two equal ones, one is lost.
+    pub fn name(&mut self, dialect: Dialect, name: Pattern, route: u32) {
+        let d = dialect.index();
+        if name.suffix.is_none() {
+            self.exact[d].insert(name.prefix, route);
+            return;
+        }
+        // Behind its equals, so that the one written first wins.
+        let place = self.patterns[d].partition_point(|(other, _)| other.literals() >= name.literals());
+        self.patterns[d].insert(place, (name, route));
+    }
+
     /// Where a model goes.
     #[must_use]
     pub fn find<'n>(&self, dialect: Dialect, model: &'n str) -> Option<Found<'_, 'n>> {
+        let (route, captured) = self.index(dialect, model)?;
+        Some(Found { route: &self.routes[route as usize], captured })
+    }
+
+    /// The index of the route that a model takes, and what its pattern's `*` stands for.
+    #[must_use]
+    pub fn index<'n>(&self, dialect: Dialect, model: &'n str) -> Option<(u32, &'n str)> {
         let d = dialect.index();
-        if let Some(&i) = self.exact[d].get(model) {
-            return Some(Found { route: &self.routes[i as usize], captured: "" });
+        if let Some(&route) = self.exact[d].get(model) {
+            return Some((route, ""));
         }
-        self.patterns[d].iter().find_map(|(pattern, i)| {
-            let captured = pattern.capture(model)?;
-            Some(Found { route: &self.routes[*i as usize], captured })
-        })
+        self.patterns[d].iter().find_map(|(pattern, route)| Some((*route, pattern.capture(model)?)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_pattern_captures_what_its_star_stands_for() {
+        for (pattern, name, want) in [
+            ("gpt-5", "gpt-5", Some("")),
+            ("gpt-5", "gpt-5.5", None),
+            ("claude-*", "claude-opus-4", Some("opus-4")),
+            ("claude-*", "claude-", Some("")),
+            ("claude-*", "claude", None),
+            ("*-mini", "o4-mini", Some("o4")),
+            ("a*a", "a", None),
+            ("a*a", "aa", Some("")),
+            ("*", "", Some("")),
+            ("openrouter/*", "openrouter/x/y", Some("x/y")),
+        ] {
+            assert_eq!(Pattern::parse(pattern).unwrap().capture(name), want, "{pattern} {name}");
+        }
+        assert_eq!(Pattern::parse("a*b*"), None);
+    }
+
+    #[test]
+    fn the_most_specific_name_wins_and_of_equals_the_first() {
+        let mut routes = Routes::default();
+        for (i, name) in (0..).zip(["*", "gpt-*", "*-mini", "gpt-5*", "*5-mini", "gpt-5-mini"]) {
+            routes.name(Dialect::Chat, Pattern::parse(name).unwrap(), i);
+        }
+        for (model, want) in [
+            ("gpt-5-mini", Some((5, ""))),
+            ("gpt-5", Some((3, ""))),
+            ("gpt-4-mini", Some((2, "gpt-4"))),
+            ("gpt-15-mini", Some((4, "gpt-1"))),
+            ("o3", Some((0, "o3"))),
+        ] {
+            assert_eq!(routes.index(Dialect::Chat, model), want, "{model}");
+        }
+        assert_eq!(routes.index(Dialect::Gemini, "gpt-5"), None);
+
+        let mut equals = Routes::default();
+        equals.name(Dialect::Chat, Pattern::parse("ab*").unwrap(), 0);
+        equals.name(Dialect::Chat, Pattern::parse("*bc").unwrap(), 1);
+        assert_eq!(equals.index(Dialect::Chat, "abc"), Some((0, "c")));
+    }
+
+    proptest! {
+        #[test]
+        fn capture_puts_the_name_together_again(prefix in "[a-c]{0,3}", suffix in "[a-c]{0,3}", name in "[a-c]{0,8}") {
+            let pattern = Pattern::parse(&format!("{prefix}*{suffix}")).unwrap();
+            match pattern.capture(&name) {
+                Some(captured) => prop_assert_eq!(format!("{prefix}{captured}{suffix}"), name),
+                None => prop_assert!(
+                    !name.starts_with(&prefix) || !name.ends_with(&suffix) || name.len() < prefix.len() + suffix.len()
+                ),
+            }
+        }
     }
 }
