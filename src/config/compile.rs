@@ -1,0 +1,259 @@
+//! The schema's structs -> rules, or everything that is wrong with them.
+//!
+//! Invariant: every field of the schema is taken apart by name, so a new one does not build until somebody has decided what
+//! it means; and a problem does not hide the next one, unless it is its cause. Series of metrics are bound last, so a file
+//! that does not compile leaves no trace.
+
+mod key;
+mod listen;
+mod model;
+mod mount;
+mod provider;
+mod secret;
+mod url;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::problem::{Problem, Problems, Source};
+use super::schema::{self, Config};
+use super::shape::{self, Misfit};
+use super::units::{At, Size, Time};
+use super::{Env, Startup};
+use crate::agent::Agent;
+use crate::protocol::Dialect;
+use crate::snapshot::live::Prepared;
+use crate::snapshot::{ClientTimeouts, Limits, Snapshot};
+use crate::telemetry::metrics::Metrics;
+
+/// Rules that compiled.
+#[derive(Debug)]
+pub struct Loaded {
+    /// To be published.
+    pub prepared: Prepared,
+    /// What only a restart changes.
+    pub startup: Startup,
+    /// What is odd.
+    pub warnings: Vec<Problem>,
+    /// The file itself, and every file it names (secrets, certificate authorities).
+    pub watched: Vec<PathBuf>,
+}
+
+/// Loads a file.
+///
+/// # Errors
+///
+/// Everything that is wrong with it.
+pub fn load(path: &Path, env: &Env<'_>, metrics: &Metrics) -> Result<Loaded, Problems> {
+    let text = std::fs::read_to_string(path).map_err(|e| {
+        let mut problem = Problem::with_file(path, format!("the configuration cannot be read: {e}"));
+        problem.hint("`tollgate check --config FILE` reads another file");
+        Problems { list: vec![problem], watched: vec![path.to_owned()] }
+    })?;
+    load_text(path, &text, env, metrics)
+}
+
+/// Loads a text as if it stood in a file of that name.
+///
+/// # Errors
+///
+/// Everything that is wrong with it.
+pub fn load_text(file: &Path, text: &str, env: &Env<'_>, metrics: &Metrics) -> Result<Loaded, Problems> {
+    let source = Source::new(file, text);
+    let mut cx = Context::new(&source, env);
+    match shape::read(&source) {
+        Ok(config) => {
+            let (draft, startup) = compile(&mut cx, &config);
+            if cx.problems.is_empty() {
+                let prepared = Prepared(draft.bind(metrics));
+                return Ok(Loaded { prepared, startup, warnings: in_order(cx.warnings), watched: cx.watched });
+            }
+        }
+        Err(Misfit { problems, rest }) => {
+            if let Some((config, tainted)) = rest {
+                compile(&mut cx, &config);
+                cx.problems.retain(|(at, _)| !tainted.iter().any(|span| span.contains(at)));
+            }
+            cx.problems.extend(problems);
+        }
+    }
+    Err(Problems { list: in_order(cx.problems), watched: cx.watched })
+}
+
+fn in_order(mut found: Vec<(usize, Problem)>) -> Vec<Problem> {
+    found.sort_by_key(|(at, _)| *at);
+    found.into_iter().map(|(_, problem)| problem).collect()
+}
+
+/// Rules whose routes have no counters yet.
+struct Draft {
+    snapshot: Snapshot,
+    models: model::Models,
+}
+
+impl Draft {
+    fn bind(self, metrics: &Metrics) -> Snapshot {
+        let mut snapshot = self.snapshot;
+        snapshot.routes = self.models.bind(metrics);
+        snapshot
+    }
+}
+
+fn compile(cx: &mut Context<'_>, config: &Config) -> (Draft, Startup) {
+    let Config { version, listen, limits, timeouts, log, provider, model, key, mount } = config;
+    match version {
+        Some(version) if **version == 1 => {}
+        Some(version) => {
+            cx.error(version.at, "version".into(), format!("this Tollgate reads version 1, not {}", **version));
+        }
+        None => cx.error(0, "version".into(), "it is missing").hint("begin the file with version = 1"),
+    }
+    let startup = Startup { listen: listen::listen(cx, listen), log: listen::log(cx, log) };
+    let (timeouts, defaults) = self::timeouts(cx, timeouts);
+    let limits = self::limits(cx, limits);
+    let providers = provider::providers(cx, provider, defaults);
+    let models = model::models(cx, model, providers);
+    let keyring = key::keyring(cx, key, &models);
+    let mounts = mount::mounts(cx, mount);
+    let routes = crate::snapshot::routes::Routes::default();
+    (Draft { snapshot: Snapshot { generation: 0, keyring, routes, mounts, limits, timeouts }, models }, startup)
+}
+
+fn limits(cx: &mut Context<'_>, limits: &schema::Limits) -> Limits {
+    let schema::Limits { request_body, inflight_bodies } = limits;
+    let request = size(cx, "limits.request_body", request_body.as_ref(), 32 << 20);
+    let inflight = size(cx, "limits.inflight_bodies", inflight_bodies.as_ref(), 1 << 30);
+    if inflight < request {
+        let (at, path) = match (inflight_bodies, request_body) {
+            (Some(given), _) => (given.at, "limits.inflight_bodies"),
+            (None, given) => (given.as_ref().map_or(0, |g| g.at), "limits.request_body"),
+        };
+        cx.error(at, path.into(), format!("one request ({request} bytes) may hold more than all ({inflight} bytes)"))
+            .hint("make limits.inflight_bodies at least limits.request_body");
+    }
+    Limits { request_body: request, inflight_bodies: inflight }
+}
+
+fn timeouts(cx: &mut Context<'_>, timeouts: &schema::Timeouts) -> (ClientTimeouts, crate::provider::Timeouts) {
+    let schema::Timeouts { body, keepalive, connect, first_byte, idle } = timeouts;
+    let clients = ClientTimeouts {
+        body: time(cx, "timeouts.body", body.as_ref(), Duration::from_secs(30)),
+        // The one time that may be zero: it means never.
+        keepalive: keepalive.as_ref().map_or(Duration::from_secs(15), |given| given.value.0),
+    };
+    let providers = crate::provider::Timeouts {
+        connect: time(cx, "timeouts.connect", connect.as_ref(), Duration::from_secs(10)),
+        first_byte: time(cx, "timeouts.first_byte", first_byte.as_ref(), Duration::from_secs(600)),
+        idle: time(cx, "timeouts.idle", idle.as_ref(), Duration::from_secs(300)),
+    };
+    (clients, providers)
+}
+
+fn size(cx: &mut Context<'_>, path: &str, given: Option<&At<Size>>, default: u64) -> u64 {
+    let Some(given) = given else { return default };
+    if given.value.0 == 0 {
+        cx.error(given.at, path.into(), "zero would refuse every request");
+    }
+    given.value.0
+}
+
+fn time(cx: &mut Context<'_>, path: impl fmt::Display, given: Option<&At<Time>>, default: Duration) -> Duration {
+    let Some(given) = given else { return default };
+    if given.value.0.is_zero() {
+        cx.error(given.at, path.to_string(), "zero would end everything before it begins");
+    }
+    given.value.0
+}
+
+/// A name that may be a label, a word in a log line and a word in a refusal.
+fn name<'n>(cx: &mut Context<'_>, entry: Entry, field: &str, name: &'n At<String>) -> Option<&'n str> {
+    let wrong = if name.is_empty() {
+        "it is empty"
+    } else if name.len() > 128 {
+        "it is longer than 128 bytes"
+    } else if name.chars().any(char::is_control) || name.trim().len() != name.len() {
+        "it has control characters, or blanks at an end"
+    } else {
+        return Some(name.as_str());
+    };
+    cx.error(name.at, entry.field(field), wrong);
+    None
+}
+
+/// Where problems are gathered, and what files and variables are looked up through.
+struct Context<'c> {
+    source: &'c Source<'c>,
+    env: &'c Env<'c>,
+    problems: Vec<(usize, Problem)>,
+    warnings: Vec<(usize, Problem)>,
+    watched: Vec<PathBuf>,
+}
+
+impl<'c> Context<'c> {
+    fn new(source: &'c Source<'c>, env: &'c Env<'c>) -> Self {
+        let watched = vec![source.file.to_owned()];
+        Self { source, env, problems: Vec::new(), warnings: Vec::new(), watched }
+    }
+
+    fn error(&mut self, at: usize, path: String, message: impl Into<String>) -> &mut Problem {
+        push(&mut self.problems, at, self.source.problem(at, path, message.into()))
+    }
+
+    fn warn(&mut self, at: usize, path: String, message: impl Into<String>) -> &mut Problem {
+        push(&mut self.warnings, at, self.source.problem(at, path, message.into()))
+    }
+
+    /// The line of an offset, to point at from another problem.
+    fn line(&self, at: usize) -> usize {
+        self.source.position(at).0
+    }
+
+    /// A path of the file, from where the process stands.
+    fn path(&self, written: &Path) -> PathBuf {
+        self.source.file.parent().unwrap_or(Path::new("")).join(written)
+    }
+}
+
+fn push(list: &mut Vec<(usize, Problem)>, at: usize, problem: Problem) -> &mut Problem {
+    let i = list.len();
+    list.push((at, problem));
+    &mut list[i].1
+}
+
+/// One entry of a list of tables, for the paths of problems.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    table: &'static str,
+    index: usize,
+}
+
+impl Entry {
+    fn field(self, field: impl fmt::Display) -> String {
+        format!("{}[{}].{field}", self.table, self.index)
+    }
+}
+
+fn entries<'s, T>(table: &'static str, list: &'s [At<T>]) -> impl Iterator<Item = (Entry, &'s At<T>)> {
+    list.iter().enumerate().map(move |(index, value)| (Entry { table, index }, value))
+}
+
+const fn dialect(name: schema::DialectName) -> Dialect {
+    match name {
+        schema::DialectName::Anthropic => Dialect::Anthropic,
+        schema::DialectName::Chat => Dialect::Chat,
+        schema::DialectName::Responses => Dialect::Responses,
+        schema::DialectName::Gemini => Dialect::Gemini,
+    }
+}
+
+const fn agent(name: schema::AgentName) -> Agent {
+    match name {
+        schema::AgentName::ClaudeCode => Agent::ClaudeCode,
+        schema::AgentName::Codex => Agent::Codex,
+        schema::AgentName::GeminiCli => Agent::GeminiCli,
+        schema::AgentName::OpenCode => Agent::OpenCode,
+        schema::AgentName::QwenCode => Agent::QwenCode,
+        schema::AgentName::Other => Agent::Other,
+    }
+}

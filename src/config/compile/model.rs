@@ -1,0 +1,161 @@
+//! `[[model]]` -> the model table.
+//!
+//! Invariant: in each dialect a name or pattern is written once, so which rule a call takes does not depend on chance.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::provider::Providers;
+use super::{Context, Entry, dialect, entries, name};
+use crate::config::schema;
+use crate::config::units::At;
+use crate::protocol::Dialect;
+use crate::provider::{DialectSet, Provider};
+use crate::snapshot::routes::{Pattern, Route, Routes, Target, UpstreamModel};
+use crate::telemetry::metrics::Metrics;
+
+/// The model table, before its counters are bound.
+#[derive(Default)]
+pub struct Models {
+    routes: Routes,
+    drafts: Vec<Draft>,
+}
+
+struct Draft {
+    label: Arc<str>,
+    aliases: Vec<Box<str>>,
+    provider: Arc<Provider>,
+    model: UpstreamModel,
+}
+
+impl Models {
+    /// Whether a rule serves this name in some dialect.
+    pub fn serves(&self, model: &str) -> bool {
+        Dialect::ALL.iter().any(|dialect| self.routes.index(*dialect, model).is_some())
+    }
+
+    /// The table.
+    pub fn bind(self, metrics: &Metrics) -> Routes {
+        let Self { mut routes, drafts } = self;
+        routes.routes.extend(drafts.into_iter().map(|Draft { label, aliases, provider, model }| {
+            let series = metrics.route(&provider.name, &label);
+            Route { label, aliases, targets: vec![Arc::new(Target { provider, model, series })] }
+        }));
+        routes
+    }
+}
+
+pub fn models(cx: &mut Context<'_>, list: &[At<schema::Model>], mut providers: Providers<'_>) -> Models {
+    let mut models = Models::default();
+    let mut seen = HashMap::new();
+    for (entry, model) in entries("model", list) {
+        let Some((draft, dialects, names)) = compile(cx, entry, model, &mut providers) else { continue };
+        let Ok(route) = u32::try_from(models.drafts.len()) else { break };
+        models.drafts.push(draft);
+        for (field, at, pattern, text) in names {
+            let mut first = None;
+            for dialect in dialects.iter() {
+                match seen.entry((dialect, text)) {
+                    std::collections::hash_map::Entry::Occupied(there) => first = Some((dialect, *there.get())),
+                    std::collections::hash_map::Entry::Vacant(free) => {
+                        free.insert(at);
+                        models.routes.name(dialect, pattern.clone(), route);
+                    }
+                }
+            }
+            if let Some((dialect, first)) = first {
+                let message =
+                    format!("{text} is there already for {} calls, so this one would never be used", dialect.name());
+                let hint = format!("the other one is on line {}; `dialects` can keep the two apart", cx.line(first));
+                cx.error(at, entry.field(field), message).hint(hint);
+            }
+        }
+    }
+    if list.is_empty() {
+        cx.warn(0, "model".into(), "there is no [[model]], so every call will be refused");
+    }
+    providers.warn_unused(cx);
+    models
+}
+
+/// A name of a route: its field, its place, as a pattern and as text.
+type Name<'s> = (String, usize, Pattern, &'s str);
+
+fn compile<'s>(
+    cx: &mut Context<'_>,
+    entry: Entry,
+    given: &'s At<schema::Model>,
+    providers: &mut Providers<'_>,
+) -> Option<(Draft, DialectSet, Vec<Name<'s>>)> {
+    let schema::Model { name: written, aliases, provider, upstream_model, dialects } = &given.value;
+    let mut names: Vec<Name<'s>> = Vec::with_capacity(1 + aliases.len());
+    if let Some(pattern) = pattern(cx, entry, "name", written) {
+        names.push(("name".into(), written.at, pattern, written));
+    }
+    let is_pattern = written.contains('*');
+    for (i, alias) in aliases.iter().enumerate() {
+        let field = format!("aliases[{i}]");
+        let Some(pattern) = pattern(cx, entry, &field, alias) else { continue };
+        if pattern.suffix.is_some() || is_pattern {
+            cx.error(alias.at, entry.field(field), "neither an alias nor what it stands for may have a *")
+                .hint("write another [[model]] for it");
+            continue;
+        }
+        names.push((field, alias.at, pattern, alias));
+    }
+    let model = upstream(cx, entry, written, upstream_model.as_ref(), !aliases.is_empty());
+    let provider = match providers.find(provider) {
+        Ok(provider) => provider?,
+        Err(near) => {
+            let hint = near.map(|near| format!("did you mean {near}?"));
+            let message = format!("no [[provider]] is named {}", **provider);
+            cx.error(provider.at, entry.field("provider"), message).hint = hint;
+            return None;
+        }
+    };
+    let mut served = DialectSet::default();
+    for (i, name) in dialects.iter().enumerate() {
+        let dialect = dialect(name.value);
+        if !provider.dialects.contains(dialect) {
+            let message = format!("provider {} does not speak {}", provider.name, dialect.name());
+            cx.error(name.at, entry.field(format_args!("dialects[{i}]")), message);
+        }
+        served = served.with(dialect);
+    }
+    if dialects.is_empty() {
+        served = provider.dialects;
+    }
+    let aliases = aliases.iter().map(|alias| alias.as_str().into()).collect();
+    Some((Draft { label: written.as_str().into(), aliases, provider, model: model? }, served, names))
+}
+
+fn pattern(cx: &mut Context<'_>, entry: Entry, field: &str, written: &At<String>) -> Option<Pattern> {
+    name(cx, entry, field, written)?;
+    let pattern = Pattern::parse(written);
+    if pattern.is_none() {
+        cx.error(written.at, entry.field(field), "it has more than one *").hint("one * stands for any text");
+    }
+    pattern
+}
+
+fn upstream(
+    cx: &mut Context<'_>,
+    entry: Entry,
+    name: &At<String>,
+    written: Option<&At<String>>,
+    has_aliases: bool,
+) -> Option<UpstreamModel> {
+    let Some(written) = written else {
+        // Called by an alias, the provider still wants the name.
+        return Some(if has_aliases { UpstreamModel::Named(name.as_str().into()) } else { UpstreamModel::Same });
+    };
+    let pattern = pattern(cx, entry, "upstream_model", written)?;
+    match pattern.suffix {
+        None => Some(UpstreamModel::Named(pattern.prefix)),
+        Some(suffix) if name.contains('*') => Some(UpstreamModel::Captured { prefix: pattern.prefix, suffix }),
+        Some(_) => {
+            cx.error(written.at, entry.field("upstream_model"), "its * stands for nothing: the name has none");
+            None
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! The file as the operator writes it.
+//!
+//! Invariant: unknown fields are errors, every value knows its place, and nothing here acts: meaning, defaults and bounds
+//! are [`super::compile`]'s. The comments are what `tollgate schema` prints as descriptions, so they speak to operators.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::units::{Address, At, Expiry, HeaderText, Secret, Size, Time};
+
+/// Tollgate's configuration.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Tollgate configuration")]
+pub struct Config {
+    /// Version of this format: 1.
+    #[schemars(required, extend("const" = 1))]
+    pub version: Option<At<u64>>,
+    /// Where Tollgate listens. Takes effect at a restart.
+    #[serde(default)]
+    pub listen: Listen,
+    /// Bounds on requests.
+    #[serde(default)]
+    pub limits: Limits,
+    /// How long clients and providers may take.
+    #[serde(default)]
+    pub timeouts: Timeouts,
+    /// What is logged, and where to. Takes effect at a restart.
+    #[serde(default)]
+    pub log: Log,
+    /// The upstreams.
+    #[serde(default)]
+    pub provider: Vec<At<Provider>>,
+    /// Which model goes where. A model that no entry names is refused.
+    #[serde(default)]
+    pub model: Vec<At<Model>>,
+    /// Who may call. Without an entry nobody may.
+    #[serde(default)]
+    pub key: Vec<At<Key>>,
+    /// Path prefixes with a meaning of their own.
+    #[serde(default)]
+    pub mount: Vec<At<Mount>>,
+}
+
+/// Where Tollgate listens.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Listen {
+    /// Address and port for agents. Default: 127.0.0.1:8080. Another address than loopback needs `behind_proxy`.
+    pub address: Option<At<Address>>,
+    /// Address and port for operators: health, metrics, reload. Default: 127.0.0.1:8081.
+    pub admin: Option<At<Address>>,
+    /// Threads that serve, 1 to 1024. Default: one per core.
+    pub workers: Option<At<u64>>,
+    /// Client connections at one time, over all workers. Default: 16384.
+    pub max_connections: Option<At<u64>>,
+    /// From a connection's first byte (or the last answer's end) to the end of a request's head. Default: 15s.
+    pub header_timeout: Option<At<Time>>,
+    /// How long a connection may idle between two requests. Default: 5m.
+    pub idle_timeout: Option<At<Time>>,
+    /// How long streams in flight may go on once Tollgate was told to stop. Default: 30s.
+    pub drain: Option<At<Time>>,
+    /// A proxy that ends TLS stands in front, so other addresses than loopback are fine. Default: false.
+    #[serde(default)]
+    pub behind_proxy: bool,
+}
+
+/// Bounds on requests.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Largest request body, in bytes. Default: 32MiB.
+    pub request_body: Option<At<Size>>,
+    /// All request bodies held at one time, in bytes. Default: 1GiB.
+    pub inflight_bodies: Option<At<Size>>,
+}
+
+/// How long clients and providers may take.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Timeouts {
+    /// Between two pieces of a client's request body. Default: 30s.
+    pub body: Option<At<Time>>,
+    /// Silence inside a stream after which the client gets a keep-alive, where its API has one; 0s: never. Default: 15s.
+    pub keepalive: Option<At<Time>>,
+    /// To connect to a provider, TLS included. Default: 10s.
+    pub connect: Option<At<Time>>,
+    /// From the request's last byte to the head of the provider's answer. Default: 10m.
+    pub first_byte: Option<At<Time>>,
+    /// Between two pieces of a provider's answer. Default: 5m.
+    pub idle: Option<At<Time>>,
+}
+
+/// What is logged, and where to.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// The least important messages that are still written to standard error. Default: info.
+    pub level: Option<Level>,
+    /// How they are written. Default: text.
+    pub format: Option<Format>,
+    /// Where one JSON line per request goes: off, stdout, or a file. Default: off.
+    pub access: Option<Access>,
+}
+
+/// How important a message is.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Nothing.
+    Off,
+    /// What does not work.
+    Error,
+    /// What may soon not work.
+    Warn,
+    /// What happens to the process.
+    Info,
+    /// What happens to each request.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// How messages are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Where the access log goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Access {
+    /// Nowhere.
+    Off,
+    /// To standard output.
+    Stdout,
+    /// To the end of this file, relative to the folder of the configuration.
+    File(PathBuf),
+}
+
+/// An upstream.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Provider {
+    /// Its name here, in metrics and in logs.
+    pub name: At<String>,
+    /// What it is; sets `speaks`, `base_url` and `auth` for the well-known ones. Default: compatible.
+    pub kind: Option<Kind>,
+    /// The APIs it speaks. Needed for `kind = "compatible"`.
+    pub speaks: Option<At<Vec<DialectName>>>,
+    /// Where its APIs begin, as in "<https://api.groq.com/openai/v1>"; a trailing /v1 or /v1beta may stand or be left out.
+    pub base_url: Option<At<String>>,
+    /// Where the key is that it wants to see. Default: none is sent.
+    pub credential: Option<At<Secret>>,
+    /// The header that carries the key. Default: what each of its APIs wants.
+    pub auth: Option<Auth>,
+    /// Headers added to every request.
+    #[serde(default)]
+    pub headers: BTreeMap<String, At<HeaderText>>,
+    /// Its own time-outs; what is left out is as in [timeouts].
+    #[serde(default)]
+    pub timeouts: ProviderTimeouts,
+    /// PEM file with certificate authorities to trust for it, besides the public ones.
+    #[schemars(with = "Option<PathBuf>")]
+    pub ca_file: Option<At<PathBuf>>,
+}
+
+/// What a provider is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Anthropic: speaks anthropic at <https://api.anthropic.com>.
+    Anthropic,
+    /// OpenAI: speaks chat and responses at <https://api.openai.com>.
+    Openai,
+    /// Google's Gemini API: speaks gemini at <https://generativelanguage.googleapis.com>.
+    Gemini,
+    /// Anything else that speaks one of their APIs: say `speaks` and `base_url`.
+    Compatible,
+}
+
+/// An API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DialectName {
+    /// Anthropic Messages.
+    Anthropic,
+    /// OpenAI Chat Completions.
+    Chat,
+    /// OpenAI Responses.
+    Responses,
+    /// Gemini generateContent.
+    Gemini,
+}
+
+/// The header that carries a provider's key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Auth {
+    /// `authorization: Bearer KEY`
+    Bearer,
+    /// `x-api-key: KEY`
+    XApiKey,
+    /// `x-goog-api-key: KEY`
+    XGoogApiKey,
+    /// `api-key: KEY`
+    ApiKey,
+    /// No header.
+    None,
+}
+
+/// A provider's own time-outs.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProviderTimeouts {
+    /// To connect, TLS included.
+    pub connect: Option<At<Time>>,
+    /// From the request's last byte to the head of the answer.
+    pub first_byte: Option<At<Time>>,
+    /// Between two pieces of the answer.
+    pub idle: Option<At<Time>>,
+}
+
+/// Where calls for a model go.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// The name that clients ask for; one `*` stands for any text. An exact name wins over a pattern, and a longer pattern
+    /// over a shorter one.
+    pub name: At<String>,
+    /// Further names for the same, without `*`.
+    #[serde(default)]
+    pub aliases: Vec<At<String>>,
+    /// Who answers: the name of a [[provider]].
+    pub provider: At<String>,
+    /// The name the provider knows it by; its `*` is what the `*` of `name` stood for. Default: the name asked for.
+    pub upstream_model: Option<At<String>>,
+    /// Only for calls in these APIs. Default: all that the provider speaks.
+    #[serde(default)]
+    pub dialects: Vec<At<DialectName>>,
+}
+
+/// A virtual key: what an agent shows to Tollgate.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Key {
+    /// Its name in metrics, logs and refusals.
+    pub name: At<String>,
+    /// The developer it belongs to.
+    pub owner: Option<At<String>>,
+    /// The team it belongs to.
+    pub team: Option<At<String>>,
+    /// Where the key is, for keys that you chose yourself: at least 16 characters. Either this or `sha256`.
+    pub secret: Option<At<Secret>>,
+    /// SHA-256 of the key, in hex, as `tollgate key new` prints it. Either this or `secret`.
+    #[schemars(regex(pattern = "^[0-9a-fA-F]{64}$"))]
+    pub sha256: Option<At<String>>,
+    /// The agents it works for. Default: all.
+    #[serde(default)]
+    pub agents: Vec<At<AgentName>>,
+    /// The models it may use; one `*` in each stands for any text. Default: all that are configured.
+    #[serde(default)]
+    pub models: Vec<At<String>>,
+    /// When it stops working: a date (to the end of that day, UTC) or an RFC 3339 time. Default: never.
+    pub expires: Option<At<Expiry>>,
+}
+
+/// A coding agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum AgentName {
+    /// Anthropic's Claude Code.
+    ClaudeCode,
+    /// OpenAI's Codex CLI.
+    Codex,
+    /// Google's Gemini CLI.
+    GeminiCli,
+    /// OpenCode.
+    #[serde(rename = "opencode")]
+    OpenCode,
+    /// Qwen Code.
+    QwenCode,
+    /// Anything else.
+    Other,
+}
+
+/// A path prefix with a meaning of its own. It is taken off before the path is read.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Mount {
+    /// Begins with `/`, as in "/codex" or "/t/team-a".
+    pub prefix: At<String>,
+    /// Whoever comes this way is this agent.
+    pub agent: Option<AgentName>,
+    /// Only this API is served here.
+    pub dialect: Option<DialectName>,
+}
+
+impl<'de> Deserialize<'de> for Access {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Place;
+
+        impl<'de> Visitor<'de> for Place {
+            type Value = Access;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("\"off\", \"stdout\" or { file = \"path\" }")
+            }
+
+            fn visit_str<E: Error>(self, word: &str) -> Result<Access, E> {
+                match word {
+                    "off" => Ok(Access::Off),
+                    "stdout" => Ok(Access::Stdout),
+                    _ => Err(E::unknown_variant(word, &["off", "stdout", "{ file = \"path\" }"])),
+                }
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Access, A::Error> {
+                #[derive(Deserialize)]
+                #[serde(deny_unknown_fields)]
+                struct Fields {
+                    file: PathBuf,
+                }
+                Fields::deserialize(MapAccessDeserializer::new(map)).map(|Fields { file }| Access::File(file))
+            }
+        }
+
+        deserializer.deserialize_any(Place)
+    }
+}
+
+impl JsonSchema for Access {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Access".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Where the access log goes.",
+            "oneOf": [
+                { "type": "string", "enum": ["off", "stdout"] },
+                { "type": "object", "properties": { "file": { "type": "string", "description": "Path of a file, relative to the folder of this one." } },
+                  "required": ["file"], "additionalProperties": false },
+            ],
+        })
+    }
+}

@@ -1,0 +1,89 @@
+//! What only a restart changes.
+//!
+//! Plain values, compiled and bounded; a reload that finds others says that they wait for a restart.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tracing::level_filters::LevelFilter;
+
+/// See the module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Startup {
+    /// The listeners.
+    pub listen: Listen,
+    /// What is logged, and where to.
+    pub log: Log,
+}
+
+/// The listeners.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    /// For agents.
+    pub address: SocketAddr,
+    /// For operators.
+    pub admin: SocketAddr,
+    /// Threads that serve; at least 1.
+    pub workers: usize,
+    /// Client connections at one time, over all workers; at least 1.
+    pub max_connections: usize,
+    /// To the end of a request's head.
+    pub header_timeout: Duration,
+    /// Between two requests of a connection.
+    pub idle_timeout: Duration,
+    /// For streams in flight at shutdown.
+    pub drain: Duration,
+    /// A proxy that ends TLS stands in front.
+    pub behind_proxy: bool,
+}
+
+/// What is logged, and where to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// The least important messages that are written.
+    pub level: LevelFilter,
+    /// One JSON object per message instead of text.
+    pub json: bool,
+    /// One line per request.
+    pub access: Access,
+}
+
+/// Where the access log goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Access {
+    /// Nowhere.
+    Off,
+    /// To standard output.
+    Stdout,
+    /// To the end of this file.
+    File(PathBuf),
+}
+
+impl Startup {
+    /// The settings that differ, by their names in the file.
+    #[must_use]
+    pub fn changed(&self, other: &Self) -> Vec<&'static str> {
+        let Self { listen, log } = self;
+        let Listen { address, admin, workers, max_connections, header_timeout, idle_timeout, drain, behind_proxy } =
+            listen;
+        let Log { level, json, access } = log;
+        let (l, o) = (&other.listen, &other.log);
+        [
+            ("listen.address", *address != l.address),
+            ("listen.admin", *admin != l.admin),
+            ("listen.workers", *workers != l.workers),
+            ("listen.max_connections", *max_connections != l.max_connections),
+            ("listen.header_timeout", *header_timeout != l.header_timeout),
+            ("listen.idle_timeout", *idle_timeout != l.idle_timeout),
+            ("listen.drain", *drain != l.drain),
+            ("listen.behind_proxy", *behind_proxy != l.behind_proxy),
+            ("log.level", *level != o.level),
+            ("log.format", *json != o.json),
+            ("log.access", *access != o.access),
+        ]
+        .into_iter()
+        .filter_map(|(name, differs)| differs.then_some(name))
+        .collect()
+    }
+}
