@@ -1,1 +1,306 @@
-//! (tests follow)
+//! The whole refusal table, row by row, and the rules that hold over all of it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::error::{BodyError, GatewayError, KeyError, Kind, ModelError, RequestError, UpstreamError};
+
+/// Every error, with names as an operator writes them.
+fn errors() -> Vec<Error> {
+    samples("alice-laptop", "gpt-9", "openai", "/v1/files")
+}
+
+fn samples(key: &str, model: &str, provider: &str, path: &str) -> Vec<Error> {
+    let (key, model, provider) = (|| key.into(), || model.into(), || provider.into());
+    vec![
+        KeyError::Missing.into(),
+        KeyError::Unknown { malformed: false }.into(),
+        KeyError::Unknown { malformed: true }.into(),
+        KeyError::Expired { key: key(), at: "2026-11-24T00:00:00Z".into() }.into(),
+        KeyError::Conflict.into(),
+        KeyError::AgentNotAllowed { key: key(), agent: "codex" }.into(),
+        RequestError::PathUnknown { path: path.into() }.into(),
+        RequestError::MethodNotAllowed { allow: "POST" }.into(),
+        RequestError::UpgradeRefused.into(),
+        RequestError::EncodingUnsupported { encoding: "br".into() }.into(),
+        BodyError::TooLarge { limit: 32 << 20 }.into(),
+        BodyError::Broken { what: "a comma or }", at: 17 }.into(),
+        BodyError::TooDeep.into(),
+        BodyError::FieldMissing { field: "model" }.into(),
+        BodyError::FieldInvalid { field: "stream", want: "true or false" }.into(),
+        BodyError::FieldDuplicated { field: "model" }.into(),
+        BodyError::FieldEscaped { field: "model" }.into(),
+        BodyError::Stalled.into(),
+        BodyError::Incomplete.into(),
+        ModelError::Unknown { model: model() }.into(),
+        ModelError::NotAllowed { model: model(), key: key() }.into(),
+        ModelError::DialectUnserved { model: model(), provider: provider(), dialect: "chat" }.into(),
+        UpstreamError::ConnectFailed { provider: provider(), why: "connection refused".into() }.into(),
+        UpstreamError::HungUp { provider: provider(), reused: true }.into(),
+        UpstreamError::Silent { provider: provider() }.into(),
+        UpstreamError::Garbage { provider: provider() }.into(),
+        UpstreamError::CredentialRefused { provider: provider(), status: 401 }.into(),
+        UpstreamError::BrokenOff { provider: provider() }.into(),
+        GatewayError::Draining.into(),
+        GatewayError::BodiesFull { retry_after: Duration::from_millis(2500) }.into(),
+        GatewayError::Internal { what: "a secret of the log" }.into(),
+    ]
+}
+
+#[test]
+fn the_samples_cover_every_kind() {
+    let kinds: BTreeSet<_> = errors().iter().map(|error| error.kind().label()).collect();
+    let all: BTreeSet<_> = Kind::ALL.iter().map(|kind| kind.label()).collect();
+    assert_eq!(kinds, all);
+}
+
+/// One line per cell: status, what the dialect calls it, and the headers that matter.
+fn cell(response: &Response<Bytes>) -> String {
+    let body: Value = serde_json::from_slice(response.body()).expect("JSON");
+    let error = &body["error"];
+    let code = match (&error["status"], &error["code"], &error["type"]) {
+        (Value::String(status), _, _) => status.clone(),
+        (_, Value::String(code), _) => code.clone(),
+        (_, Value::Null, Value::String(kind)) if body["type"] == "error" => kind.clone(),
+        _ => "null".to_owned(),
+    };
+    let mut cell = format!("{} {code}", response.status().as_u16());
+    if error["details"]["error_code"] == "dlp_request_denied" {
+        cell.push_str(" +D");
+    }
+    if let Some(delay) = error["details"][0]["retryDelay"].as_str() {
+        cell.push_str(&format!(" R({delay})"));
+    }
+    for name in ["retry-after", "x-should-retry", "allow", "connection"] {
+        if let Some(value) = response.headers().get(name) {
+            cell.push_str(&format!(" {name}: {}", value.to_str().unwrap()));
+        }
+    }
+    cell
+}
+
+#[test]
+fn the_table() {
+    // Reason | Anthropic | Chat | Responses | Responses for Codex | Gemini
+    let table = include_str!("table.txt");
+    let mut rows = table.lines().filter(|line| !line.starts_with('#'));
+    for error in errors() {
+        let column = |dialect, agent| cell(&problem(dialect, agent, &error, "req_1"));
+        let row = [
+            error.kind().label().to_owned(),
+            column(Dialect::Anthropic, Agent::ClaudeCode),
+            column(Dialect::Chat, Agent::OpenCode),
+            column(Dialect::Responses, Agent::OpenCode),
+            column(Dialect::Responses, Agent::Codex),
+            column(Dialect::Gemini, Agent::GeminiCli),
+        ]
+        .join(" | ");
+        assert_eq!(Some(&*row), rows.next(), "{error:?}");
+    }
+    assert_eq!(rows.next(), None);
+}
+
+#[test]
+fn agents_but_codex_are_treated_alike() {
+    for error in errors() {
+        for dialect in Dialect::ALL {
+            let reference = problem(dialect, Agent::Other, &error, "req_1");
+            for agent in Agent::ALL.into_iter().filter(|agent| *agent != Agent::Codex) {
+                let other = problem(dialect, agent, &error, "req_1");
+                assert_eq!((other.status(), other.body()), (reference.status(), reference.body()), "{error:?}");
+                assert_eq!(other.headers(), reference.headers(), "{error:?}");
+            }
+        }
+    }
+}
+
+/// Nothing but the message differs from the dialect's own error object.
+fn has_the_exact_shape(dialect: Dialect, response: &Response<Bytes>, id: &str) -> String {
+    let body: Value = serde_json::from_slice(response.body()).expect("JSON");
+    let message = body["error"]["message"].as_str().expect("a message").to_owned();
+    let error = &body["error"];
+    let status = response.status().as_u16();
+    let want = match dialect {
+        Dialect::Anthropic => {
+            let mut error = json!({"type": error["type"].as_str().expect("a type"), "message": message});
+            if body["error"]["details"] != Value::Null {
+                error["details"] = json!({"error_code": "dlp_request_denied"});
+            }
+            json!({"type": "error", "error": error, "request_id": id})
+        }
+        Dialect::Chat | Dialect::Responses => {
+            assert!(error["code"].is_string() || error["code"].is_null());
+            let kind = error["type"].as_str().expect("a type");
+            json!({"error": {"message": message, "type": kind, "param": null, "code": error["code"]}})
+        }
+        Dialect::Gemini => {
+            let name = error["status"].as_str().expect("a status");
+            let mut error = json!({"code": status, "message": message, "status": name});
+            if let Some(wait) = response.headers().get("retry-after") {
+                let delay = format!("{}s", wait.to_str().unwrap());
+                let info = "type.googleapis.com/google.rpc.RetryInfo";
+                error["details"] = json!([{"@type": info, "retryDelay": delay}]);
+            }
+            json!({"error": error})
+        }
+    };
+    assert_eq!(body, want);
+    message
+}
+
+fn is_one_line(message: &str) -> bool {
+    !message.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'))
+}
+
+/// Phrases by which agents recognise other failures.
+const TRIGGERS: &[&str] =
+    &["credit balance is too low", "limit: 0", "please retry in", "exhausted your capacity", "capacity exceeded"];
+
+#[track_caller]
+fn keeps_the_rules(dialect: Dialect, agent: Agent, error: &Error) {
+    let response = problem(dialect, agent, error, "req_1");
+    let (status, headers) = (response.status(), response.headers());
+    let message = has_the_exact_shape(dialect, &response, "req_1");
+    let cell = format!("{dialect:?} {agent:?} {error:?}: {status} {message}");
+
+    assert!(message.starts_with("Tollgate") && message.ends_with('.'), "{cell}");
+    assert!(is_one_line(&message), "{cell}");
+    assert!(message.len() <= 600, "{cell}");
+    let text = message.to_lowercase();
+    assert!(TRIGGERS.iter().all(|trigger| !text.contains(trigger)), "{cell}");
+    assert!(!text.contains("secret") && !text.contains("http://") && !text.contains("refused;"), "{cell}");
+
+    assert_eq!(headers["content-type"], "application/json");
+    let id = if dialect == Dialect::Anthropic { "request-id" } else { "x-request-id" };
+    assert_eq!(headers[id], "req_1");
+
+    let retry_after = headers.get("retry-after").map(|value| value.to_str().unwrap().parse::<u32>().unwrap());
+    assert!(retry_after.is_none_or(|wait| (1..=60).contains(&wait)), "{cell}");
+    // The sentence, the header and Google's details name the same wait; has_the_exact_shape compared the latter two.
+    if let Some(wait) = retry_after {
+        assert!(message.ends_with(&format!("; try again in {wait} s.")), "{cell}");
+    }
+    assert_eq!(status.is_server_error(), retry_after.is_some(), "{cell}");
+    assert_ne!(status.as_u16(), 429, "only for what will pass: {cell}");
+    let kind = serde_json::from_slice::<Value>(response.body()).unwrap()["error"]["type"].clone();
+    assert_ne!(kind, "server_error", "{cell}");
+    assert_ne!(kind, "overloaded_error", "{cell}");
+    assert_eq!(status.as_u16() == 405, headers.contains_key("allow"), "{cell}");
+}
+
+#[test]
+fn the_rules_hold_everywhere() {
+    for error in errors() {
+        for dialect in Dialect::ALL {
+            for agent in Agent::ALL {
+                keeps_the_rules(dialect, agent, &error);
+            }
+        }
+    }
+}
+
+/// Codex repeats every 4xx but these; 405 and 426 answer a GET, which it does not repeat, and 408 is to be repeated.
+#[test]
+fn codex_stops() {
+    for error in errors() {
+        for dialect in [Dialect::Chat, Dialect::Responses] {
+            let response = problem(dialect, Agent::Codex, &error, "req_1");
+            let body: Value = serde_json::from_slice(response.body()).unwrap();
+            let stops = match (response.status().as_u16(), body["error"]["code"].as_str().unwrap_or_default()) {
+                (400, "invalid_prompt") | (403, "inference_hook_denied") | (403 | 404, "model_not_found") => true,
+                (405 | 408 | 426, _) => true,
+                (status, _) => status >= 500,
+            };
+            assert!(stops, "{error:?}: {}", cell(&response));
+        }
+    }
+}
+
+/// Claude Code repeats these statuses without the details, or without `x-should-retry: false` on 401.
+#[test]
+fn claude_code_stops() {
+    for error in errors() {
+        let response = problem(Dialect::Anthropic, Agent::ClaudeCode, &error, "req_1");
+        let cell = cell(&response);
+        match response.status().as_u16() {
+            401 => assert!(cell.ends_with("x-should-retry: false"), "{error:?}: {cell}"),
+            400 | 403 | 404 | 413 => assert!(cell.contains("+D"), "{error:?}: {cell}"),
+            _ => assert!(!cell.contains("+D"), "{error:?}: {cell}"),
+        }
+    }
+}
+
+#[test]
+fn sentences() {
+    let sentences: Vec<String> = errors()
+        .iter()
+        .map(|error| has_the_exact_shape(Dialect::Chat, &problem(Dialect::Chat, Agent::Other, error, "req_1"), "req_1"))
+        .collect();
+    insta::assert_snapshot!(sentences.join("\n"));
+}
+
+#[test]
+fn waits_are_whole_seconds_that_are_not_too_short() {
+    let rows = [(0, 1), (1, 1), (1000, 1), (1001, 2), (2500, 3), (60_000, 60), (3_600_000, 60)];
+    for (ms, seconds) in rows {
+        let error = GatewayError::BodiesFull { retry_after: Duration::from_millis(ms) }.into();
+        let response = problem(Dialect::Gemini, Agent::GeminiCli, &error, "r");
+        assert_eq!(response.headers()["retry-after"], seconds.to_string(), "{ms} ms");
+    }
+}
+
+#[test]
+fn sizes_are_readable() {
+    for (limit, text) in [(32 << 20, "32 MiB"), (1536 << 10, "1536 KiB"), (1000, "1000 bytes"), (0, "0 bytes")] {
+        let response = problem(Dialect::Chat, Agent::Other, &BodyError::TooLarge { limit }.into(), "r");
+        let message = has_the_exact_shape(Dialect::Chat, &response, "r");
+        assert!(message.contains(&format!("the {text} that")), "{message}");
+    }
+}
+
+#[test]
+fn a_broken_stream_ends_the_way_its_agents_try_again() {
+    for error in errors() {
+        for dialect in [Dialect::Anthropic, Dialect::Chat, Dialect::Responses] {
+            assert_eq!(in_stream(dialect, &error), Ending::Abort);
+        }
+        let Ending::Object(body) = in_stream(Dialect::Gemini, &error) else { panic!("aborted") };
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        let message = body["error"]["message"].as_str().unwrap();
+        assert_eq!(body, json!({"error": {"code": 503, "message": message, "status": "UNAVAILABLE"}}));
+        assert!(message.starts_with("Tollgate"));
+    }
+}
+
+#[test]
+fn a_refusal_costs_few_allocations() {
+    let error = UpstreamError::ConnectFailed { provider: "openai".into(), why: "refused".into() }.into();
+    let counted = allocation_counter::measure(|| {
+        assert_eq!(problem(Dialect::Gemini, Agent::GeminiCli, &error, "req_1").status(), 503);
+    });
+    // The body and its `Bytes`, the header map's two tables, the two values that are not literals.
+    assert!(counted.count_total <= 8, "{counted:?}");
+}
+
+proptest! {
+    /// Whatever a name holds, the object stays an object and the sentence one line.
+    #[test]
+    fn names_cannot_break_out(
+        key in "\\PC{0,20}", model: String, provider in "[\"\\\\\n\u{2028}a]{0,9}", path in ".{0,400}", id: String,
+    ) {
+        for error in samples(&key, &model, &provider, &path) {
+            for dialect in Dialect::ALL {
+                let response = problem(dialect, Agent::Other, &error, "req_1");
+                let message = has_the_exact_shape(dialect, &response, "req_1");
+                prop_assert!(is_one_line(&message));
+                prop_assert!(message.len() < 900);
+                let response = problem(dialect, Agent::Other, &error, &id);
+                prop_assert!(serde_json::from_slice::<Value>(response.body()).is_ok());
+            }
+        }
+    }
+}
