@@ -18,7 +18,7 @@ use http::{HeaderMap, Method, Uri};
 use smallvec::SmallVec;
 
 use crate::agent::Agent;
-use crate::error::{Kind, RequestError};
+use crate::error::{Error, RequestError};
 use crate::ledger::Receipt;
 use crate::protocol::body::Frames;
 use crate::protocol::{Dialect, Endpoint};
@@ -146,8 +146,8 @@ pub struct Plan {
     pub route: u32,
     /// Indices of its targets; never empty.
     pub order: SmallVec<[u16; 4]>,
-    /// What the pattern's `*` stood for, as a range of the model name.
-    pub captured: Range<usize>,
+    /// What the pattern's `*` stood for, where a target's name for the model needs it.
+    pub captured: Option<Box<str>>,
 }
 
 impl Plan {
@@ -278,7 +278,7 @@ pub struct Trail {
     /// When its first content was there.
     pub content: OnceLock<Instant>,
     /// Why it was refused.
-    pub refused: OnceLock<Kind>,
+    pub refused: OnceLock<Error>,
     /// How the answer's body ended.
     pub tally: OnceLock<Tally>,
 }

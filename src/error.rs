@@ -180,6 +180,13 @@ pub enum UpstreamError {
         /// The provider's status.
         status: u16,
     },
+    /// The provider answered that it cannot serve now; another target is tried.
+    Overloaded {
+        /// The provider's name.
+        provider: Box<str>,
+        /// Its status: 429 or 5xx.
+        status: u16,
+    },
     /// The response broke off after its head.
     BrokenOff {
         /// The provider's name.
@@ -231,9 +238,10 @@ impl Error {
             },
             Self::Upstream(e) => match e {
                 UpstreamError::ConnectFailed { .. } | UpstreamError::HungUp { .. } => Fault::Network,
-                UpstreamError::Silent { .. } | UpstreamError::Garbage { .. } | UpstreamError::BrokenOff { .. } => {
-                    Fault::Provider
-                }
+                UpstreamError::Silent { .. }
+                | UpstreamError::Garbage { .. }
+                | UpstreamError::Overloaded { .. }
+                | UpstreamError::BrokenOff { .. } => Fault::Provider,
                 UpstreamError::CredentialRefused { .. } => Fault::Operator,
             },
             Self::Gateway(_) => Fault::Gateway,
@@ -252,6 +260,7 @@ impl Error {
                 | UpstreamError::Silent { .. }
                 | UpstreamError::Garbage { .. }
                 | UpstreamError::CredentialRefused { .. }
+                | UpstreamError::Overloaded { .. }
                 | UpstreamError::BrokenOff { .. } => true,
             },
             Self::Key(_) | Self::Request(_) | Self::Body(_) | Self::Model(_) | Self::Gateway(_) => false,
@@ -295,6 +304,7 @@ impl Error {
                 UpstreamError::Silent { .. } => Kind::UpstreamSilent,
                 UpstreamError::Garbage { .. } => Kind::UpstreamGarbage,
                 UpstreamError::CredentialRefused { .. } => Kind::CredentialRefused,
+                UpstreamError::Overloaded { .. } => Kind::UpstreamOverloaded,
                 UpstreamError::BrokenOff { .. } => Kind::UpstreamBrokenOff,
             },
             Self::Gateway(e) => match e {
@@ -354,6 +364,7 @@ kinds! {
     UpstreamSilent = "upstream_silent",
     UpstreamGarbage = "upstream_garbage",
     CredentialRefused = "credential_refused",
+    UpstreamOverloaded = "upstream_overloaded",
     UpstreamBrokenOff = "upstream_broken_off",
     Draining = "draining",
     BodiesFull = "bodies_full",

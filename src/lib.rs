@@ -3,7 +3,6 @@
 //! The modules stand in the order in which a request meets them; `ARCHITECTURE.md` is the map.
 
 pub mod error;
-
 pub mod telemetry;
 
 pub mod agent;
@@ -15,10 +14,15 @@ pub mod snapshot;
 pub mod call;
 pub mod ledger;
 
+pub mod journey;
 pub mod listen;
+pub mod policy;
 pub mod upstream;
 
 pub mod config;
+pub mod worker;
+
+pub mod admin;
 
 pub mod simulator;
 

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +14,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tower::Service;
 use tracing::warn;
+
+use crate::telemetry::metrics::Metrics;
 
 use super::conn::{self, ClientBody};
 use super::place::{Inbox, Placement, Seated};
@@ -29,6 +32,12 @@ pub enum Phase {
     Closing,
 }
 
+/// Waits for a phase, or for a later one.
+pub(super) async fn reached(phase: &mut watch::Receiver<Phase>, wanted: Phase) {
+    // An error means that nobody can tell any more: the core is going down.
+    drop(phase.wait_for(|now| *now >= wanted).await);
+}
+
 /// What a core accepts with.
 #[derive(Debug)]
 pub struct Acceptor<S> {
@@ -42,8 +51,8 @@ pub struct Acceptor<S> {
     pub service: S,
     /// When to stop.
     pub phase: watch::Receiver<Phase>,
-    /// Counts an accepted connection, by the core that accepted it.
-    pub accepted: fn(&S),
+    /// The counters.
+    pub core_cells: Arc<Metrics>,
 }
 
 impl<S, B> Acceptor<S>
@@ -63,7 +72,7 @@ where
         loop {
             tokio::select! {
                 biased;
-                _ = phase.wait_for(|p| *p != Phase::Open) => return Ok(()),
+                () = reached(&mut phase, Phase::Draining) => return Ok(()),
                 Some((stream, peer)) = inbox.recv() => {
                     let seat = self.placement.arrived(self.core);
                     if let Ok(stream) = TcpStream::from_std(stream) {
@@ -83,7 +92,7 @@ where
     }
 
     fn place(&mut self, stream: TcpStream, peer: SocketAddr) {
-        (self.accepted)(&self.service);
+        self.core_cells.core(self.core).accepted.fetch_add(1, Relaxed);
         if self.placement.open() >= self.settings.max_connections {
             warn!(limit = self.settings.max_connections, "connection refused: too many are open");
             return;
@@ -105,9 +114,16 @@ where
         // A frame that arrives leaves at once: never wait for more to fill a segment (RFC 896).
         let _ = stream.set_nodelay(true);
         let connection = conn::serve(stream, peer, self.service.clone(), self.settings, self.phase.clone());
-        #[expect(clippy::let_underscore_future, reason = "the placement counts it until it ends; drain waits for the count")]
+        #[expect(
+            clippy::let_underscore_future,
+            reason = "the placement counts it until it ends; drain waits for the count"
+        )]
+        let metrics = Arc::clone(&self.core_cells);
+        let core = self.core;
         let _ = tokio::spawn(async move {
+            metrics.core(core).connections.fetch_add(1, Relaxed);
             connection.await;
+            metrics.core(core).connections.fetch_sub(1, Relaxed);
             drop(seat);
         });
     }

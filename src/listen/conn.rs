@@ -23,7 +23,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tower::{Service, ServiceExt};
 
-use super::accept::Phase;
+use super::accept::{Phase, reached};
 use super::{Inbound, Settings};
 
 /// How much of a refused upload is read before its answer.
@@ -71,7 +71,7 @@ pub(super) async fn serve<S, B>(
                 seen = requests;
                 timer.as_mut().reset(tokio::time::Instant::now() + settings.idle_timeout);
             }
-            _ = phase.wait_for(|p| *p == Phase::Closing), if !closing => {
+            () = reached(&mut phase, Phase::Closing), if !closing => {
                 closing = true;
                 connection.as_mut().graceful_shutdown();
             }

@@ -71,12 +71,7 @@ impl Placement {
     ///
     /// # Errors
     /// The connection itself.
-    pub fn hand_over(
-        &self,
-        core: usize,
-        stream: TcpStream,
-        peer: SocketAddr,
-    ) -> Result<(), (TcpStream, SocketAddr)> {
+    pub fn hand_over(&self, core: usize, stream: TcpStream, peer: SocketAddr) -> Result<(), (TcpStream, SocketAddr)> {
         self.cores[core].inbox.try_send((stream, peer)).map_err(|e| match e {
             mpsc::error::TrySendError::Full(back) | mpsc::error::TrySendError::Closed(back) => back,
         })

@@ -6,18 +6,22 @@
 
 pub mod gate;
 
+pub mod admit;
+pub mod authenticate;
+pub mod authorize;
+pub mod catalog;
+pub mod failover;
+pub mod fund;
 pub mod identify;
 pub mod observe;
-pub mod rescue;
-pub mod authenticate;
-pub mod catalog;
-pub mod admit;
-pub mod authorize;
-pub mod plan;
-pub mod fund;
-pub mod settle;
-pub mod failover;
 pub mod passage;
+pub mod plan;
+pub mod reply;
+pub mod rescue;
+pub mod settle;
+
+mod attempt;
+mod record;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;

@@ -22,7 +22,6 @@ mod kind;
 mod responses;
 mod watch;
 
-
 use super::Dialect;
 use super::json::{Root, Scanner};
 use super::sse::{Event, Splitter};
@@ -63,6 +62,8 @@ enum Source {
 #[derive(Debug, Clone, Copy, Default)]
 struct Progress {
     content: bool,
+    /// The model has said why it stopped, in a dialect where that is not the terminal event.
+    finished: bool,
     terminal: bool,
     failed: bool,
 }
@@ -131,7 +132,7 @@ impl Tap {
                 0
             }
         };
-        let Progress { content, terminal, failed } = *progress;
+        let Progress { content, terminal, failed, .. } = *progress;
         Seen { events, content, terminal, failed }
     }
 
@@ -181,6 +182,15 @@ impl Tap {
     #[must_use]
     pub fn terminal(&self) -> bool {
         self.progress.terminal
+    }
+
+    /// Whether the response may end here: after its terminal event, after a failure that it reported itself, and where a
+    /// dialect has no terminal event (Gemini) or some servers leave it out (Chat), after a reason to stop. What is no event
+    /// stream ends by its framing, so it always may.
+    #[must_use]
+    pub fn ended_well(&self) -> bool {
+        let Progress { terminal, finished, failed, .. } = self.progress;
+        terminal || finished || failed || matches!(self.source, Source::Json(_) | Source::Blind)
     }
 }
 

@@ -9,7 +9,6 @@
 
 mod lenient;
 
-
 use serde::Deserialize;
 
 use lenient::{Count, Object};

@@ -38,6 +38,14 @@ pub struct Key {
     pub expires: Option<(u64, Box<str>)>,
 }
 
+impl Key {
+    /// Whether the key's rules include a model.
+    #[must_use]
+    pub fn may_use(&self, model: &str) -> bool {
+        self.models.is_empty() || self.models.iter().any(|pattern| pattern.capture(model).is_some())
+    }
+}
+
 impl Keyring {
     /// With room for so many keys.
     #[must_use]

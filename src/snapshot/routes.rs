@@ -32,6 +32,15 @@ pub struct Route {
     pub targets: Vec<Arc<Target>>,
 }
 
+impl Routes {
+    /// The exact names that a dialect may ask for, in the order of the configuration.
+    pub fn names(&self, dialect: Dialect) -> impl Iterator<Item = &str> {
+        let known = &self.exact[dialect.index()];
+        let all = self.routes.iter().flat_map(|r| std::iter::once(&*r.label).chain(r.aliases.iter().map(|a| &**a)));
+        all.filter(|name| known.contains_key(*name))
+    }
+}
+
 /// One provider and the name under which it knows the model.
 #[derive(Debug)]
 pub struct Target {

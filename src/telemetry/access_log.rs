@@ -1,1 +1,394 @@
-//! (being written)
+//! The access log: lines of JSON, to standard output or a file.
+//!
+//! A core appends to a buffer of its own; full buffers, and every 100 ms the others, go to one writer thread, so no request
+//! waits for a disk. Invariant: bounded: a writer that cannot keep up makes lines be dropped, and every dropped line is
+//! counted (`tollgate_access_log_dropped_total`). A file that was moved away (log rotation) is opened anew within a second.
+
+use std::fmt::{self, Write as _};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::metrics::Metrics;
+
+/// A buffer goes to the writer at this size.
+const BUFFER: usize = 32 * 1024;
+/// Buffers that may wait for the writer.
+const QUEUE: usize = 64;
+/// How often the file's name is compared with the file.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Where the access log goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// Nowhere.
+    Off,
+    /// Standard output.
+    Stdout,
+    /// Appended to a file.
+    File(PathBuf),
+}
+
+/// One core's end of the access log.
+#[derive(Debug)]
+pub struct AccessLog {
+    buffer: Option<Mutex<Buffer>>,
+    core: usize,
+    metrics: Arc<Metrics>,
+}
+
+#[derive(Debug)]
+struct Buffer {
+    bytes: Vec<u8>,
+    lines: u64,
+    writer: SyncSender<Vec<u8>>,
+}
+
+/// The thread that writes. Ends when every [`AccessLog`] is gone.
+#[derive(Debug)]
+pub struct Writer {
+    sender: Option<SyncSender<Vec<u8>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    /// Opens the destination and starts the thread.
+    ///
+    /// # Errors
+    /// The file cannot be opened for appending.
+    pub fn start(destination: &Destination) -> io::Result<Self> {
+        let mut sink = match destination {
+            Destination::Off => return Ok(Self { sender: None, thread: None }),
+            Destination::Stdout => Sink::Stdout,
+            Destination::File(path) => Sink::open(path.clone())?,
+        };
+        let (sender, receiver) = sync_channel(QUEUE);
+        let thread = std::thread::Builder::new().name("access-log".to_owned());
+        let thread = thread.spawn(move || sink.drain(&receiver))?;
+        Ok(Self { sender: Some(sender), thread: Some(thread) })
+    }
+
+    /// A core's end.
+    #[must_use]
+    pub fn for_core(&self, core: usize, metrics: &Arc<Metrics>) -> AccessLog {
+        let buffer = self
+            .sender
+            .as_ref()
+            .map(|writer| Mutex::new(Buffer { bytes: Vec::new(), lines: 0, writer: writer.clone() }));
+        AccessLog { buffer, core, metrics: Arc::clone(metrics) }
+    }
+
+    /// Waits until everything handed over is written. Every [`AccessLog`] must be gone, or this waits for it.
+    pub fn finish(mut self) {
+        self.sender = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl AccessLog {
+    /// Appends a line, which `write` must end.
+    pub fn write(&self, write: impl FnOnce(&mut Vec<u8>)) {
+        let Some(buffer) = &self.buffer else { return };
+        // Uncontended: only this core's thread locks it, and never across an await.
+        let mut buffer = buffer.lock().unwrap_or_else(PoisonError::into_inner);
+        if buffer.bytes.capacity() == 0 {
+            buffer.bytes.reserve_exact(BUFFER + 4096);
+        }
+        write(&mut buffer.bytes);
+        buffer.lines += 1;
+        if buffer.bytes.len() >= BUFFER {
+            self.hand_over(&mut buffer);
+        }
+    }
+
+    /// Hands over what there is. Called every 100 ms.
+    pub fn flush(&self) {
+        let Some(buffer) = &self.buffer else { return };
+        let mut buffer = buffer.lock().unwrap_or_else(PoisonError::into_inner);
+        if !buffer.bytes.is_empty() {
+            self.hand_over(&mut buffer);
+        }
+    }
+
+    fn hand_over(&self, buffer: &mut Buffer) {
+        let lines = std::mem::take(&mut buffer.lines);
+        let full = std::mem::take(&mut buffer.bytes);
+        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = buffer.writer.try_send(full) {
+            self.metrics.core(self.core).log_dropped.fetch_add(lines, Relaxed);
+        }
+    }
+}
+
+impl Drop for AccessLog {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+enum Sink {
+    Stdout,
+    File { path: PathBuf, file: File, looked: Instant },
+}
+
+impl Sink {
+    fn open(path: PathBuf) -> io::Result<Self> {
+        let file = append(&path)?;
+        Ok(Self::File { path, file, looked: Instant::now() })
+    }
+
+    fn drain(&mut self, receiver: &Receiver<Vec<u8>>) {
+        loop {
+            match receiver.recv_timeout(LOOK) {
+                Ok(lines) => {
+                    if let Err(error) = self.write(&lines) {
+                        tracing::error!(%error, "access log: lines lost");
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Stdout => io::stdout().lock().write_all(lines),
+            Self::File { path, file, looked } => {
+                if looked.elapsed() >= LOOK {
+                    *looked = Instant::now();
+                    if !same(path, file) {
+                        *file = append(path)?;
+                    }
+                }
+                file.write_all(lines)
+            }
+        }
+    }
+}
+
+fn append(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
+}
+
+/// Whether the name still leads to the open file.
+fn same(path: &Path, file: &File) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let (Ok(named), Ok(open)) = (path.metadata(), file.metadata()) else { return false };
+    named.dev() == open.dev() && named.ino() == open.ino()
+}
+
+/// One record being written: an object, field by field.
+pub struct Line<'b> {
+    out: &'b mut Vec<u8>,
+}
+
+impl fmt::Debug for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Line(…)")
+    }
+}
+
+impl<'b> Line<'b> {
+    /// Begins with `time`, RFC 3339 in UTC with milliseconds.
+    #[must_use]
+    pub fn begin(out: &'b mut Vec<u8>, since_epoch: Duration) -> Self {
+        out.extend_from_slice(b"{\"time\":\"");
+        write_time(out, since_epoch);
+        out.push(b'"');
+        Self { out }
+    }
+
+    fn name(&mut self, name: &str) {
+        self.out.extend_from_slice(b",\"");
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b"\":");
+    }
+
+    /// A text, escaped.
+    pub fn text(&mut self, name: &str, value: &str) {
+        self.name(name);
+        write_string(self.out, value);
+    }
+
+    /// A text where there is one; left out otherwise.
+    pub fn maybe(&mut self, name: &str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.text(name, value);
+        }
+    }
+
+    /// A value whose text needs no escapes.
+    pub fn display(&mut self, name: &str, value: &impl fmt::Display) {
+        self.name(name);
+        let _ = write!(self.out, "\"{value}\"");
+    }
+
+    /// A number.
+    pub fn number(&mut self, name: &str, value: u64) {
+        self.name(name);
+        write_number(self.out, value);
+    }
+
+    /// True or false.
+    pub fn flag(&mut self, name: &str, value: bool) {
+        self.name(name);
+        self.out.extend_from_slice(if value { b"true" } else { b"false" });
+    }
+
+    /// Null.
+    pub fn null(&mut self, name: &str) {
+        self.name(name);
+        self.out.extend_from_slice(b"null");
+    }
+
+    /// Numbers by name.
+    pub fn object(&mut self, name: &str, fields: impl Iterator<Item = (&'static str, u64)>) {
+        self.name(name);
+        let mut separator = b'{';
+        for (field, value) in fields {
+            self.out.push(separator);
+            separator = b',';
+            self.out.push(b'"');
+            self.out.extend_from_slice(field.as_bytes());
+            self.out.extend_from_slice(b"\":");
+            write_number(self.out, value);
+        }
+        self.out.push(b'}');
+    }
+
+    /// The end of the record and of its line.
+    pub fn end(self) {
+        self.out.extend_from_slice(b"}\n");
+    }
+}
+
+fn write_number(out: &mut Vec<u8>, mut value: u64) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + u8::try_from(value % 10).unwrap_or_default();
+        value /= 10;
+        if value == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+/// A JSON string (RFC 8259 section 7).
+fn write_string(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    let plain = |b: &u8| *b >= 0x20 && *b != b'"' && *b != b'\\';
+    if text.as_bytes().iter().all(plain) {
+        out.extend_from_slice(text.as_bytes());
+    } else {
+        for byte in text.bytes() {
+            match byte {
+                b'"' => out.extend_from_slice(b"\\\""),
+                b'\\' => out.extend_from_slice(b"\\\\"),
+                ..0x20 => {
+                    let mut escape = String::new();
+                    let _ = write!(escape, "\\u{byte:04x}");
+                    out.extend_from_slice(escape.as_bytes());
+                }
+                _ => out.push(byte),
+            }
+        }
+    }
+    out.push(b'"');
+}
+
+/// `2026-11-24T12:34:56.789Z` (RFC 3339). The civil date by Howard Hinnant's algorithm for the proleptic Gregorian calendar.
+fn write_time(out: &mut Vec<u8>, since_epoch: Duration) {
+    let seconds = since_epoch.as_secs();
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    let z = days + 719_468;
+    let (era, day_of_era) = (z / 146_097, z % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let mut pad = |value: u64, width: u32, end: u8| {
+        for place in (0..width).rev() {
+            out.push(b'0' + u8::try_from(value / 10_u64.pow(place) % 10).unwrap_or_default());
+        }
+        out.push(end);
+    };
+    pad(year, 4, b'-');
+    pad(month, 2, b'-');
+    pad(day, 2, b'T');
+    pad(second / 3_600, 2, b':');
+    pad(second / 60 % 60, 2, b':');
+    pad(second % 60, 2, b'.');
+    pad(since_epoch.subsec_millis().into(), 3, b'Z');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn time(seconds: u64, millis: u64, want: &str) {
+        let mut out = Vec::new();
+        write_time(&mut out, Duration::from_millis(seconds * 1_000 + millis));
+        assert_eq!(String::from_utf8(out).unwrap(), want);
+    }
+
+    #[test]
+    fn times() {
+        time(0, 0, "1970-01-01T00:00:00.000Z");
+        time(951_782_399, 999, "2000-02-28T23:59:59.999Z");
+        time(951_782_400, 0, "2000-02-29T00:00:00.000Z");
+        time(4_107_542_400, 1, "2100-03-01T00:00:00.001Z");
+        time(1_795_521_600, 0, "2026-11-24T12:00:00.000Z");
+    }
+
+    #[test]
+    fn a_line_is_one_json_object_whatever_the_texts() {
+        let mut out = Vec::new();
+        let mut line = Line::begin(&mut out, Duration::ZERO);
+        line.text("a", "quote \" back \\ newline \n tab \t bell \u{7} é");
+        line.number("n", u64::MAX);
+        line.null("x");
+        line.flag("f", true);
+        line.object("o", [("p", 0), ("q", 12)].into_iter());
+        line.end();
+        let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(value["a"], "quote \" back \\ newline \n tab \t bell \u{7} é");
+        assert_eq!(value["n"], u64::MAX);
+        assert_eq!(value["o"]["q"], 12);
+        assert_eq!(out.iter().filter(|b| **b == b'\n').count(), 1);
+    }
+
+    #[test]
+    fn a_moved_file_is_opened_anew_and_nothing_is_lost_at_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("access.log");
+        let metrics = Arc::new(Metrics::new(1));
+        let writer = Writer::start(&Destination::File(path.clone())).unwrap();
+        let log = writer.for_core(0, &metrics);
+        log.write(|b| b.extend_from_slice(b"one\n"));
+        log.flush();
+        let written = || std::fs::read_to_string(&path).unwrap_or_default();
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while written() != "one\n" && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        std::fs::rename(&path, dir.path().join("access.log.1")).unwrap();
+        std::thread::sleep(LOOK);
+        log.write(|b| b.extend_from_slice(b"two\n"));
+        drop(log);
+        writer.finish();
+        assert_eq!(written(), "two\n");
+    }
+}

@@ -100,7 +100,7 @@ fn reason(error: &Error) -> Reason {
             | UpstreamError::HungUp { .. }
             | UpstreamError::Garbage { .. }
             | UpstreamError::BrokenOff { .. } => Reason::Unavailable(WAIT_UNREACHABLE),
-            UpstreamError::Silent { .. } => Reason::Unavailable(WAIT_SILENT),
+            UpstreamError::Silent { .. } | UpstreamError::Overloaded { .. } => Reason::Unavailable(WAIT_SILENT),
             UpstreamError::CredentialRefused { .. } => Reason::CredentialRefused,
         },
         Error::Gateway(e) => match e {

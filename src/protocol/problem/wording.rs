@@ -167,6 +167,7 @@ fn upstream(out: &mut Writer, error: &UpstreamError) {
         UpstreamError::ConnectFailed { provider, .. } => (provider, " cannot be reached"),
         UpstreamError::HungUp { provider, .. } => (provider, " closed the connection without an answer"),
         UpstreamError::Silent { provider } => (provider, " did not answer in time"),
+        UpstreamError::Overloaded { provider, .. } => (provider, " cannot serve the call now"),
         UpstreamError::Garbage { provider } => (provider, " answered with something that is not HTTP"),
         UpstreamError::BrokenOff { provider } => (provider, " broke off its answer"),
         UpstreamError::CredentialRefused { provider, .. } => {

@@ -17,6 +17,7 @@ use crate::protocol::sse::Event;
 use crate::protocol::usage::Usage;
 
 static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
+static FINISH: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"finish_reason\""));
 static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"error\""));
 
 /// Usage comes in one late chunk; Groq's older servers put it below `x_groq`.
@@ -47,6 +48,9 @@ impl super::Reader for Reader {
         }
         if !progress.content {
             progress.content = has_content(data);
+        }
+        if !progress.finished {
+            progress.finished = has_value(&FINISH, data);
         }
         if has_value(&USAGE, data) || has_value(&ERROR, data) {
             self.watch.read(data);

@@ -20,7 +20,10 @@ const KEY: &[u8] = b"\"usageMetadata\"";
 /// Longest tail that is kept, in bytes; in front of a longer one (an image, say) the usage is read at once.
 const MAX_TAIL: usize = 4096;
 
+/// A prompt that was blocked has no candidate, hence no reason of one.
+static BLOCKED: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"blockReason\""));
 static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(KEY));
+static FINISH: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"finishReason\""));
 static PARTS: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"parts\""));
 
 /// See the module.
@@ -46,6 +49,9 @@ impl super::Reader for Reader {
         let data = event.data;
         if !progress.content {
             progress.content = has_parts(data);
+        }
+        if !progress.finished {
+            progress.finished = FINISH.find(data).is_some() || BLOCKED.find(data).is_some();
         }
         let Some(at) = USAGE.find(data) else {
             // A failure reports no usage; so only such chunks need a second look.

@@ -1,0 +1,157 @@
+//! The body: read once, held frame by frame, looked into as it arrives. Refused here: 400, 413, 503.
+//!
+//! Frames are never copied or joined. Bounded per request and, over all requests, by the room for held bodies.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::Body;
+use tower::{Layer, Service};
+
+use super::Core;
+use crate::call::{Admitted, Call, Held, Identified, Room};
+use crate::error::{BodyError, Error, GatewayError};
+use crate::protocol::Endpoint;
+use crate::protocol::body::Frames;
+use crate::protocol::path::forward_query;
+use crate::protocol::peek::{Peek, Peeked};
+use crate::snapshot::Snapshot;
+
+/// When a client that found no room for its body should come back.
+const ROOM_RETRY: Duration = Duration::from_secs(2);
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub struct AdmitLayer(Arc<Core>);
+
+/// See the module.
+#[must_use]
+pub fn admit(core: &Arc<Core>) -> AdmitLayer {
+    AdmitLayer(Arc::clone(core))
+}
+
+impl<S> Layer<S> for AdmitLayer {
+    type Service = Admit<S>;
+
+    fn layer(&self, inner: S) -> Admit<S> {
+        Admit { core: Arc::clone(&self.0), inner }
+    }
+}
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub struct Admit<S> {
+    core: Arc<Core>,
+    inner: S,
+}
+
+impl<B, S> Service<Identified<B>> for Admit<S>
+where
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    S: Service<Admitted, Error = Error> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = S::Response;
+    type Error = Error;
+    // Boxed: what a connection keeps while it is idle does not grow with the layers below, and types stay readable.
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, identified: Identified<B>) -> Self::Future {
+        // The service that was found ready goes with the call; the clone stays.
+        let clone = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+        let room = Room::of(&self.core.held_bodies);
+        Box::pin(async move {
+            let admitted = read(identified, room).await?;
+            inner.call(admitted).await
+        })
+    }
+}
+
+async fn read<B>(identified: Identified<B>, mut room: Room) -> Result<Admitted, Error>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let Identified { rules, trail, door, key, headers, mut body } = identified;
+    let mut peek = Peek::new(door.endpoint);
+    let mut frames = Frames::default();
+    make_room(&mut room, body.size_hint().lower(), &rules)?;
+    while let Some(frame) = next(&mut body, rules.timeouts.body).await? {
+        make_room(&mut room, (frames.len() + frame.len()) as u64, &rules)?;
+        peek.feed(&frame)?;
+        frames.push(frame);
+    }
+    drop(body);
+    let peeked = peek.finish()?;
+    trail.bytes_in.store(frames.len() as u64, Ordering::Relaxed);
+    let Peeked { model, stream, max_output, session, .. } = peeked;
+    if let Some(session) = session {
+        // A header has said it already where there is one.
+        let _ = trail.session.set(session);
+    }
+    let (model, model_at) = match (door.model, model) {
+        (Some(in_path), _) => (in_path, None),
+        (None, Some(field)) => (field.name, Some(field.value)),
+        (None, None) => return Err(BodyError::FieldMissing { field: "model" }.into()),
+    };
+    let query = trail.uri.query().and_then(forward_query).map(|q| q.into_owned().into_boxed_str());
+    let call = Arc::new(Call {
+        key,
+        agent: trail.agent,
+        dialect: trail.dialect,
+        endpoint: door.endpoint,
+        version: door.version,
+        query,
+        model,
+        model_at,
+        stream: stream || door.endpoint == Endpoint::StreamGenerate,
+        max_output,
+        rules,
+    });
+    let _ = trail.call.set(Arc::clone(&call));
+    Ok(Admitted { trail, call, held: Held { headers, body: frames, room } })
+}
+
+/// Checks a size against both bounds.
+fn make_room(room: &mut Room, bytes: u64, rules: &Snapshot) -> Result<(), Error> {
+    let limit = rules.limits.request_body;
+    if bytes > limit {
+        return Err(BodyError::TooLarge { limit }.into());
+    }
+    if !room.grow_to(bytes, rules.limits.inflight_bodies) {
+        return Err(GatewayError::BodiesFull { retry_after: ROOM_RETRY }.into());
+    }
+    Ok(())
+}
+
+/// The next frame of data; `None` at the end. Trailers say nothing to us and are not passed on.
+async fn next<B>(body: &mut B, patience: Duration) -> Result<Option<Bytes>, BodyError>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    loop {
+        if body.is_end_stream() {
+            return Ok(None);
+        }
+        let frame = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx));
+        match tokio::time::timeout(patience, frame).await {
+            Err(_) => return Err(BodyError::Stalled),
+            Ok(None) => return Ok(None),
+            Ok(Some(Err(_))) => return Err(BodyError::Incomplete),
+            Ok(Some(Ok(frame))) => {
+                if let Ok(data) = frame.into_data() {
+                    return Ok(Some(data));
+                }
+            }
+        }
+    }
+}

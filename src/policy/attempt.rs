@@ -1,0 +1,62 @@
+//! One call for one target: the path, the headers, the body as that provider is to see them.
+//!
+//! Invariant: the client's bytes are shared, not copied; where the provider knows the model by another name, only the bytes
+//! of that name change (in the body, or in Gemini's path).
+
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http::header;
+
+use crate::call::{Attempt, Call, Held, Plan};
+use crate::protocol::{path, splice};
+use crate::snapshot::routes::{Target, UpstreamModel};
+
+/// Prepares the `n`th attempt.
+#[must_use]
+pub(super) fn prepare(
+    call: &Arc<Call>,
+    plan: &Plan,
+    target: &Arc<Target>,
+    held: &Held,
+    n: u32,
+    fresh: bool,
+) -> Attempt {
+    let provider = &target.provider;
+    let mut headers = held.headers.clone();
+    headers.insert(header::HOST, provider.origin.authority.clone());
+    for (name, value) in &provider.headers {
+        headers.insert(name, value.clone());
+    }
+    if let Some((name, value)) = provider.credential.header(call.dialect) {
+        headers.insert(name, value.clone());
+    }
+    let renamed = renamed(call, plan, target);
+    let body = match (&renamed, &call.model_at) {
+        (Some(name), Some(at)) => splice::splice(&held.body, at.clone(), splice::json_string(name)),
+        _ => held.body.clone(),
+    };
+    let model = renamed.as_deref().unwrap_or(&call.model);
+    let path = path::upstream_path(call.endpoint, call.version, model);
+    let query = call.query.as_deref();
+    let mut whole = BytesMut::with_capacity(provider.prefix.len() + path.len() + query.map_or(0, |q| q.len() + 1));
+    whole.put_slice(provider.prefix.as_bytes());
+    whole.put_slice(path.as_bytes());
+    if let Some(query) = query {
+        whole.put_u8(b'?');
+        whole.put_slice(query.as_bytes());
+    }
+    let path = Bytes::from(whole);
+    Attempt { call: Arc::clone(call), target: Arc::clone(target), n, fresh, path, headers, body }
+}
+
+/// The target's name for the model, where it is another one.
+fn renamed(call: &Call, plan: &Plan, target: &Target) -> Option<String> {
+    let captured = plan.captured.as_deref().unwrap_or_default();
+    let name = match &target.model {
+        UpstreamModel::Same => return None,
+        UpstreamModel::Named(name) => name.to_string(),
+        UpstreamModel::Captured { prefix, suffix } => format!("{prefix}{captured}{suffix}"),
+    };
+    Some(name).filter(|name| *name != *call.model)
+}

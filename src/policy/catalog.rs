@@ -1,0 +1,120 @@
+//! `GET …/models`: only what this key may use, in the shape of the dialect. Answered here; nothing goes upstream.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, header};
+use pin_project_lite::pin_project;
+use tower::{Layer, Service};
+
+use super::reply::{Reply, ReplyBody};
+use crate::call::Identified;
+use crate::error::{Error, ModelError};
+use crate::protocol::{Endpoint, listing};
+
+/// See the module.
+#[derive(Debug, Clone, Copy)]
+pub struct CatalogLayer;
+
+/// See the module.
+#[must_use]
+pub fn catalog() -> CatalogLayer {
+    CatalogLayer
+}
+
+impl<S> Layer<S> for CatalogLayer {
+    type Service = Catalog<S>;
+
+    fn layer(&self, inner: S) -> Catalog<S> {
+        Catalog { inner }
+    }
+}
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub struct Catalog<S> {
+    inner: S,
+}
+
+impl<B, P, S> Service<Identified<B>> for Catalog<S>
+where
+    S: Service<Identified<B>, Response = Reply<P>, Error = Error>,
+{
+    type Response = Reply<P>;
+    type Error = Error;
+    type Future = CatalogFuture<S::Future, P>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, identified: Identified<B>) -> Self::Future {
+        let answer = match identified.door.endpoint {
+            Endpoint::Models => list(&identified),
+            Endpoint::Model => describe(&identified),
+            _ => return CatalogFuture::Passed { future: self.inner.call(identified) },
+        };
+        CatalogFuture::Answered { reply: Some(answer.map(json)) }
+    }
+}
+
+pin_project! {
+    /// The listing, or the answer of what follows.
+    #[project = CatalogProjection]
+    #[derive(Debug)]
+    pub enum CatalogFuture<F, P> {
+        /// Passed on.
+        Passed {
+            #[pin]
+            future: F
+        },
+        /// Answered here.
+        Answered {
+            reply: Option<Result<Reply<P>, Error>>
+        },
+    }
+}
+
+impl<F, P> Future for CatalogFuture<F, P>
+where
+    F: Future<Output = Result<Reply<P>, Error>>,
+{
+    type Output = Result<Reply<P>, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project() {
+            CatalogProjection::Passed { future } => Poll::Ready(ready!(future.poll(cx))),
+            CatalogProjection::Answered { reply } => match reply.take() {
+                Some(reply) => Poll::Ready(reply),
+                // Polled after completion.
+                None => Poll::Pending,
+            },
+        }
+    }
+}
+
+fn json<P>(body: Bytes) -> Reply<P> {
+    let mut response = Response::new(ReplyBody::whole(body));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn list<B>(identified: &Identified<B>) -> Result<Bytes, Error> {
+    let (rules, trail) = (&identified.rules, &identified.trail);
+    let key = rules.keyring.key(identified.key);
+    let names = rules.routes.names(trail.dialect).filter(|name| key.may_use(name));
+    listing::models(trail.dialect, names, trail.uri.query())
+}
+
+fn describe<B>(identified: &Identified<B>) -> Result<Bytes, Error> {
+    let (rules, trail) = (&identified.rules, &identified.trail);
+    let model = identified.door.model.as_deref().unwrap_or_default();
+    let key = rules.keyring.key(identified.key);
+    if rules.routes.find(trail.dialect, model).is_none() || !key.may_use(model) {
+        // One answer for both: a key learns nothing about models that it may not use.
+        return Err(ModelError::Unknown { model: model.into() }.into());
+    }
+    listing::model(trail.dialect, model)
+}

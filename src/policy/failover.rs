@@ -1,0 +1,242 @@
+//! Target by target, until one answers.
+//!
+//! Invariants: the receipt and the held request stay here until an attempt has won; an attempt gets copies that share the
+//! bytes. Another target is tried only before anything has reached the client: a head, and for streams the first content
+//! event (start-up events are held back, but only while there is another target to turn to). The last target's answer passes
+//! whatever it says, for it is the provider's word. A credential that a provider refuses is never the client's business
+//! (it would log its user out), so 401 and 403 become an error of ours.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Response, header};
+use smallvec::SmallVec;
+use tower::{Layer, Service};
+
+use super::Core;
+use super::attempt;
+use super::passage::{Opening, Passage};
+use crate::call::{Attempt, Call, Funded, Plan};
+use crate::error::{Error, GatewayError, UpstreamError};
+use crate::ledger::Receipt;
+use crate::protocol::tap::Tap;
+use crate::protocol::{Dialect, headers};
+use crate::snapshot::routes::Target;
+use crate::upstream::body::Answer;
+
+/// Start-up events that are held back for another target's sake: bytes, and time.
+const HOLD_BYTES: usize = 64 * 1024;
+const HOLD_TIME: Duration = Duration::from_secs(1);
+/// How much of an error is read to find out whose fault it is.
+const ERROR_BYTES: usize = 64 * 1024;
+
+/// An attempt has won.
+#[derive(Debug)]
+pub struct Won<A: Answer> {
+    /// Its answer, being looked at as it passes.
+    pub response: Response<Passage<A>>,
+    /// Who answered.
+    pub target: Arc<Target>,
+    /// To be settled at the end of the answer.
+    pub receipt: Receipt,
+}
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub struct FailoverLayer(Arc<Core>);
+
+/// See the module.
+#[must_use]
+pub fn failover(core: &Arc<Core>) -> FailoverLayer {
+    FailoverLayer(Arc::clone(core))
+}
+
+impl<S> Layer<S> for FailoverLayer {
+    type Service = Failover<S>;
+
+    fn layer(&self, inner: S) -> Failover<S> {
+        Failover { core: Arc::clone(&self.0), inner }
+    }
+}
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub struct Failover<S> {
+    core: Arc<Core>,
+    inner: S,
+}
+
+impl<A, S> Service<Funded> for Failover<S>
+where
+    A: Answer + Send + 'static,
+    S: Service<Attempt, Response = Response<A>, Error = Error> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Won<A>;
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Won<A>, Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, funded: Funded) -> Self::Future {
+        let clone = self.inner.clone();
+        let inner = std::mem::replace(&mut self.inner, clone);
+        let core = Arc::clone(&self.core);
+        Box::pin(async move { until_one_answers(inner, &core, funded).await })
+    }
+}
+
+async fn until_one_answers<A, S>(mut upstream: S, core: &Core, funded: Funded) -> Result<Won<A>, Error>
+where
+    A: Answer,
+    S: Service<Attempt, Response = Response<A>, Error = Error>,
+{
+    let Funded { trail, call, held, plan, receipt } = funded;
+    let mut last = Error::from(GatewayError::Internal { what: "a plan without targets" });
+    for n in 0..plan.order.len() {
+        let Some(target) = plan.target(&call, n).map(Arc::clone) else { break };
+        let more = n + 1 < plan.order.len();
+        let tried = try_target(&mut upstream, &trail.attempts, &call, &plan, &target, &held).await;
+        let judged = match tried {
+            Ok(response) => judge(response, &call, &target, more).await,
+            Err(error) => Err(error),
+        };
+        match judged {
+            Ok((parts, opening)) => {
+                let _ = trail.upstream_status.set(parts.status.as_u16());
+                let _ = trail.served.set(Arc::clone(&target));
+                let _ = trail.answered.set(Instant::now());
+                let passage = Passage::new(opening, call, trail, held);
+                return Ok(Won { response: Response::from_parts(parts, passage), target, receipt });
+            }
+            Err(error) => {
+                target.series.cells(call.agent, call.dialect, core.index).failed_attempts.fetch_add(1, Relaxed);
+                if !error.may_try_elsewhere() {
+                    return Err(error);
+                }
+                last = error;
+            }
+        }
+    }
+    Err(last)
+}
+
+/// One target, and once more on a new connection where only a pooled one was lost.
+async fn try_target<A, S>(
+    upstream: &mut S,
+    attempts: &std::sync::atomic::AtomicU32,
+    call: &Arc<Call>,
+    plan: &Plan,
+    target: &Arc<Target>,
+    held: &crate::call::Held,
+) -> Result<Response<A>, Error>
+where
+    A: Answer,
+    S: Service<Attempt, Response = Response<A>, Error = Error>,
+{
+    let mut fresh = false;
+    loop {
+        let n = attempts.fetch_add(1, Relaxed) + 1;
+        let attempt = attempt::prepare(call, plan, target, held, n, fresh);
+        poll_fn(|cx| upstream.poll_ready(cx)).await?;
+        match upstream.call(attempt).await {
+            Err(Error::Upstream(UpstreamError::HungUp { reused: true, .. })) if !fresh => fresh = true,
+            other => return other,
+        }
+    }
+}
+
+type Judged<A> = (http::response::Parts, Opening<A>);
+
+/// Is this answer one to let through?
+async fn judge<A: Answer>(response: Response<A>, call: &Call, target: &Target, more: bool) -> Result<Judged<A>, Error> {
+    let (mut parts, mut answer) = response.into_parts();
+    let status = parts.status.as_u16();
+    let provider = &target.provider;
+    let refused = || UpstreamError::CredentialRefused { provider: provider.name.as_ref().into(), status };
+    if matches!(status, 401 | 403) {
+        return Err(refused().into());
+    }
+    let mut before = SmallVec::new();
+    // Gemini says 400 for a bad key, with a reason inside (google.rpc.ErrorInfo).
+    if status == 400 && call.dialect == Dialect::Gemini {
+        before = read_error(&mut answer, provider.timeouts.idle).await?;
+        if before.iter().any(|frame| memchr::memmem::find(frame, b"API_KEY_INVALID").is_some()) {
+            return Err(refused().into());
+        }
+    }
+    if more && (status == 429 || status >= 500) {
+        return Err(UpstreamError::Overloaded { provider: provider.name.as_ref().into(), status }.into());
+    }
+    headers::strip_response(&mut parts.headers, &call.model);
+    let kind = parts.headers.get(header::CONTENT_TYPE).map_or(&b""[..], |v| v.as_bytes());
+    let plain = !parts.headers.contains_key(header::CONTENT_ENCODING);
+    let stream = plain && kind.len() >= 17 && kind[..17].eq_ignore_ascii_case(b"text/event-stream");
+    let tap = match (plain && parts.status.is_success(), stream) {
+        (true, true) => Tap::stream(call.dialect),
+        (true, false) => Tap::json(call.dialect),
+        (false, _) => Tap::blind(),
+    };
+    if stream {
+        // Ours may become longer.
+        parts.headers.remove(header::CONTENT_LENGTH);
+    }
+    if stream && more {
+        before = hold_back(&mut answer, call).await?;
+    }
+    let opening =
+        Opening { answer, before, tap, stream, idle: provider.timeouts.idle, provider: provider.name.as_ref().into() };
+    Ok((parts, opening))
+}
+
+/// The beginning of a stream, up to its first content event.
+async fn hold_back<A: Answer>(answer: &mut A, call: &Call) -> Result<SmallVec<[Bytes; 1]>, Error> {
+    let mut tap = Tap::stream(call.dialect);
+    read_until(answer, HOLD_TIME, |frame, bytes| {
+        let seen = tap.feed(frame);
+        // A stream whose first word is an error has not begun.
+        match seen.failed && !seen.content {
+            true => Err(GatewayError::Internal { what: "stream began with an error" }.into()),
+            false => Ok(seen.content || seen.terminal || bytes > HOLD_BYTES),
+        }
+    })
+    .await
+}
+
+async fn read_error<A: Answer>(answer: &mut A, patience: Duration) -> Result<SmallVec<[Bytes; 1]>, Error> {
+    read_until(answer, patience, |_, bytes| Ok(bytes > ERROR_BYTES)).await
+}
+
+/// Reads frames until `enough`, the end, or the end of patience, whichever comes first.
+async fn read_until<A: Answer>(
+    answer: &mut A,
+    patience: Duration,
+    mut enough: impl FnMut(&Bytes, usize) -> Result<bool, Error>,
+) -> Result<SmallVec<[Bytes; 1]>, Error> {
+    let mut frames = SmallVec::new();
+    let mut bytes = 0;
+    let reading = async {
+        while let Some(frame) = poll_fn(|cx| Pin::new(&mut *answer).poll_frame(cx)).await {
+            if let Ok(data) = frame?.into_data() {
+                bytes += data.len();
+                let done = enough(&data, bytes)?;
+                frames.push(data);
+                if done {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    };
+    match tokio::time::timeout(patience, reading).await {
+        Ok(Err(error)) => Err(error),
+        Ok(Ok(())) | Err(_) => Ok(frames),
+    }
+}

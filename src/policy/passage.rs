@@ -1,0 +1,280 @@
+//! An answer on its way to the client: every frame passes as it came, is looked at in passing, and the times are kept.
+//!
+//! Invariants: no byte of a frame is changed and no frame waits; what is added is a keep-alive, between complete events of a
+//! stream that has gone silent, never after its terminal event. The request's held body is given up at the first content.
+//! A stream ends soon after its terminal event even if the upstream holds the connection open, and one that breaks before it
+//! ends the way that makes this dialect's agents ask again ([`problem::in_stream`]), never like a whole answer.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use smallvec::SmallVec;
+use tokio::time::Sleep;
+
+use crate::call::{Call, Held, Outcome, Tally, Trail};
+use crate::error::{Error, UpstreamError};
+use crate::protocol::keepalive::keepalive;
+use crate::protocol::problem::{Ending, in_stream};
+use crate::protocol::tap::{Seen, Tap};
+use crate::upstream::body::Answer;
+
+/// How long an upstream may keep a stream open after its terminal event.
+const LINGER: Duration = Duration::from_millis(250);
+
+/// See the module.
+#[derive(Debug)]
+pub struct Passage<A: Answer> {
+    answer: A,
+    /// Frames that were read before the answer was let through.
+    before: SmallVec<[Bytes; 1]>,
+    tap: Tap,
+    /// Whether this is a stream of events, with an end of its own.
+    stream: bool,
+    call: Arc<Call>,
+    trail: Arc<Trail>,
+    /// The request, until it cannot be needed any more.
+    held: Option<Held>,
+    provider: Box<str>,
+    clock: Clock,
+    bytes_out: u64,
+    events: u64,
+    outcome: Option<Outcome>,
+}
+
+/// One timer for keep-alives, idle time and lingering; re-armed only when it fires.
+#[derive(Debug)]
+struct Clock {
+    idle: Duration,
+    keepalive: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+    /// Something has arrived since the timer was armed.
+    stirred: bool,
+    /// How long nothing had arrived when the timer was armed.
+    silent: Duration,
+    /// What the timer is armed for.
+    armed: Duration,
+}
+
+/// What to do about a silence.
+enum Silence {
+    /// Nothing yet.
+    Wait,
+    /// Say that we are alive.
+    KeepAlive,
+    /// Give up.
+    TooLong,
+}
+
+impl Clock {
+    fn new(idle: Duration, keepalive: Duration) -> Self {
+        Self { idle, keepalive, timer: None, stirred: false, silent: Duration::ZERO, armed: Duration::ZERO }
+    }
+
+    /// Polled only while nothing arrives.
+    fn poll(&mut self, lingering: bool, cx: &mut Context<'_>) -> Silence {
+        loop {
+            if self.timer.is_none() {
+                self.armed = self.patience(lingering);
+                self.timer = Some(Box::pin(tokio::time::sleep(self.armed)));
+            }
+            let Some(timer) = &mut self.timer else { return Silence::Wait };
+            if timer.as_mut().poll(cx).is_pending() {
+                return Silence::Wait;
+            }
+            self.timer = None;
+            if std::mem::take(&mut self.stirred) {
+                self.silent = Duration::ZERO;
+                continue;
+            }
+            self.silent += self.armed;
+            if lingering || self.silent >= self.idle {
+                return Silence::TooLong;
+            }
+            return Silence::KeepAlive;
+        }
+    }
+
+    /// Until the next keep-alive, or the end of all patience.
+    fn patience(&self, lingering: bool) -> Duration {
+        let left = self.idle.saturating_sub(self.silent);
+        match lingering {
+            true => LINGER,
+            false if self.keepalive.is_zero() => left,
+            false => left.min(self.keepalive),
+        }
+    }
+}
+
+/// What a passage begins with.
+#[derive(Debug)]
+pub struct Opening<A> {
+    /// The provider's body.
+    pub answer: A,
+    /// What was read of it already.
+    pub before: SmallVec<[Bytes; 1]>,
+    /// How it is looked at.
+    pub tap: Tap,
+    /// Whether it is a stream of events.
+    pub stream: bool,
+    /// Longest silence.
+    pub idle: Duration,
+    /// Who answers.
+    pub provider: Box<str>,
+}
+
+impl<A: Answer> Passage<A> {
+    pub(super) fn new(opening: Opening<A>, call: Arc<Call>, trail: Arc<Trail>, held: Held) -> Self {
+        let Opening { answer, before, tap, stream, idle, provider } = opening;
+        let keepalive = match stream {
+            true => call.rules.timeouts.keepalive,
+            false => Duration::ZERO,
+        };
+        let clock = Clock::new(idle, keepalive);
+        Self {
+            answer,
+            before,
+            tap,
+            stream,
+            call,
+            trail,
+            held: Some(held),
+            provider,
+            clock,
+            bytes_out: 0,
+            events: 0,
+            outcome: None,
+        }
+    }
+
+    /// How it went. `left`: the client's connection dropped the body before it was asked to its end, which is no leaving
+    /// where everything that matters had passed.
+    pub(super) fn tally(&mut self, left: bool) -> Tally {
+        let whole = self.tap.ended_well() || (self.before.is_empty() && self.answer.is_end_stream());
+        if left && self.outcome.is_none() && !self.stream {
+            self.tap.finish();
+        }
+        let outcome = self.outcome.unwrap_or(match left && !whole {
+            true => Outcome::ClientLeft,
+            false => Outcome::Complete,
+        });
+        Tally { outcome, bytes_out: self.bytes_out, events: self.events, usage: self.tap.usage() }
+    }
+
+    fn pass(&mut self, data: Bytes) -> Bytes {
+        let Seen { events, content, terminal, .. } = self.tap.feed(&data);
+        self.events += u64::from(events);
+        self.bytes_out += data.len() as u64;
+        self.clock.stirred = true;
+        // An answer that is no stream of events has no start-up: its first byte is content.
+        if self.held.is_some() && (content || terminal || !self.stream) {
+            self.held = None;
+            let _ = self.trail.content.set(Instant::now());
+        }
+        if terminal {
+            self.answer.nothing_more_matters();
+            self.clock.timer = None;
+        }
+        data
+    }
+
+    /// The upstream has closed in good order.
+    fn end(&mut self) {
+        self.tap.finish();
+        let unfinished = self.stream && !self.tap.ended_well();
+        self.outcome = Some(if unfinished { Outcome::Unfinished } else { Outcome::Complete });
+    }
+
+    /// The stream is broken: what its dialect's agents need to see, so that they ask again.
+    fn broken(&mut self, outcome: Outcome, error: Error) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        self.outcome = Some(outcome);
+        if self.stream
+            && let Ending::Object(bytes) = in_stream(self.call.dialect, &error)
+        {
+            self.bytes_out += bytes.len() as u64;
+            return Poll::Ready(Some(Ok(Frame::data(bytes))));
+        }
+        Poll::Ready(Some(Err(error)))
+    }
+
+    fn broken_off(&self) -> Error {
+        UpstreamError::BrokenOff { provider: self.provider.clone() }.into()
+    }
+
+    fn silence(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        loop {
+            match self.clock.poll(self.tap.terminal(), cx) {
+                Silence::Wait => return Poll::Pending,
+                Silence::KeepAlive => {
+                    if self.tap.at_boundary()
+                        && let Some(bytes) = keepalive(self.call.dialect)
+                    {
+                        return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(bytes)))));
+                    }
+                }
+                Silence::TooLong if self.tap.terminal() => {
+                    self.outcome = Some(Outcome::Complete);
+                    return Poll::Ready(None);
+                }
+                Silence::TooLong => {
+                    let error = UpstreamError::Silent { provider: self.provider.clone() };
+                    return self.broken(Outcome::UpstreamIdle, error.into());
+                }
+            }
+        }
+    }
+}
+
+impl<A: Answer> Body for Passage<A> {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = &mut *self;
+        if this.outcome.is_some() {
+            return Poll::Ready(None);
+        }
+        if !this.before.is_empty() {
+            let data = this.before.remove(0);
+            return Poll::Ready(Some(Ok(Frame::data(this.pass(data)))));
+        }
+        loop {
+            match Pin::new(&mut this.answer).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    // Trailers of a provider mean nothing to an agent and are hop-by-hop in effect (RFC 9110 section 6.5).
+                    if let Ok(data) = frame.into_data() {
+                        return Poll::Ready(Some(Ok(Frame::data(this.pass(data)))));
+                    }
+                }
+                // Everything that matters has passed: the rest may break as it likes.
+                Poll::Ready(Some(Err(_))) if this.tap.terminal() => {
+                    this.outcome = Some(Outcome::Complete);
+                    return Poll::Ready(None);
+                }
+                Poll::Ready(Some(Err(error))) => return this.broken(Outcome::UpstreamCut, error),
+                Poll::Ready(None) => {
+                    this.end();
+                    if this.outcome == Some(Outcome::Unfinished) {
+                        return this.broken(Outcome::Unfinished, this.broken_off());
+                    }
+                    return Poll::Ready(None);
+                }
+                Poll::Pending => return this.silence(cx),
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.before.is_empty() && (self.outcome.is_some() || (!self.stream && self.answer.is_end_stream()))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        // A stream may get a keep-alive or an ending of ours, so nobody knows its length.
+        let Some(exact) = self.answer.size_hint().exact().filter(|_| !self.stream) else { return SizeHint::default() };
+        SizeHint::with_exact(exact + self.before.iter().map(|b| b.len() as u64).sum::<u64>())
+    }
+}

@@ -1,0 +1,193 @@
+//! One core: a thread, a runtime, a stack, its connections.
+//!
+//! Everything that a request touches belongs to one core, so nothing on its way is contended. The control work (admin,
+//! config watch, signals) has a runtime of its own and talks to the cores through [`Live`] and the phase alone.
+
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+
+use crate::journey::journey;
+use crate::ledger::Ledger;
+use crate::listen::accept::{Acceptor, Phase};
+use crate::listen::place::{Inbox, Placement};
+use crate::listen::{self, Settings};
+use crate::policy::{Core, Ids};
+use crate::snapshot::live::{Follower, Live};
+use crate::telemetry::access_log;
+use crate::telemetry::metrics::Metrics;
+use crate::upstream::Upstream;
+use crate::upstream::pool::Pool;
+
+/// Between SIGTERM and the closing of idle connections: a request that a client sends just then hears a refusal instead of
+/// losing its connection.
+const GRACE: Duration = Duration::from_secs(1);
+/// How often a core hands its log lines over.
+const FLUSH: Duration = Duration::from_millis(100);
+/// How often a core looks after its pool and its rules, in flushes.
+const SWEEP: u32 = 10;
+
+/// What all cores are built from.
+#[derive(Debug)]
+pub struct Parts<'p> {
+    /// The rules.
+    pub live: &'p Arc<Live>,
+    /// The counters.
+    pub metrics: &'p Arc<Metrics>,
+    /// Where access records go.
+    pub access_log: &'p access_log::Writer,
+    /// How connections are treated.
+    pub settings: Settings,
+}
+
+/// The running cores.
+#[derive(Debug)]
+pub struct Workers {
+    phase: watch::Sender<Phase>,
+    draining: Arc<AtomicBool>,
+    placement: Arc<Placement>,
+    deadline: watch::Sender<Option<Instant>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Workers {
+    /// Starts a core per listener.
+    ///
+    /// # Errors
+    /// A thread or a runtime could not be made, or no entropy was to be had.
+    pub fn start(listeners: Vec<TcpListener>, parts: &Parts<'_>) -> io::Result<Self> {
+        let (placement, inboxes) = Placement::new(listeners.len());
+        let (phase, phases) = watch::channel(Phase::Open);
+        let (deadline, deadlines) = watch::channel(None);
+        let draining = Arc::new(AtomicBool::new(false));
+        let held_bodies = Arc::new(AtomicU64::new(0));
+        let mut threads = Vec::new();
+        for (index, (listener, inbox)) in listeners.into_iter().zip(inboxes).enumerate() {
+            let core = Arc::new(Core {
+                index,
+                follower: Follower::new(Arc::clone(parts.live)),
+                metrics: Arc::clone(parts.metrics),
+                access_log: parts.access_log.for_core(index, parts.metrics),
+                ledger: Arc::new(Ledger::default()),
+                held_bodies: Arc::clone(&held_bodies),
+                draining: Arc::clone(&draining),
+                ids: Ids::new(entropy()?),
+            });
+            let seat = Seat {
+                core,
+                settings: parts.settings,
+                placement: Arc::clone(&placement),
+                phases: phases.clone(),
+                deadline: deadlines.clone(),
+            };
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let thread = std::thread::Builder::new().name(format!("core-{index}"));
+            threads.push(thread.spawn(move || runtime.block_on(seat.work(listener, inbox)))?);
+        }
+        Ok(Self { phase, draining, placement, deadline, threads })
+    }
+
+    /// Open connections of clients.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.placement.open()
+    }
+
+    /// Stops accepting, refuses new requests, lets streams go on until they end or `patience` is over.
+    pub async fn drain(&self, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        self.draining.store(true, Relaxed);
+        self.phase.send_replace(Phase::Draining);
+        tokio::time::sleep(GRACE.min(patience)).await;
+        self.phase.send_replace(Phase::Closing);
+        self.deadline.send_replace(Some(deadline));
+        while self.placement.open() > 0 && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Waits for the cores, after [`Workers::drain`].
+    pub fn join(self) {
+        for thread in self.threads {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What a core needs to work.
+struct Seat {
+    core: Arc<Core>,
+    settings: Settings,
+    placement: Arc<Placement>,
+    phases: watch::Receiver<Phase>,
+    deadline: watch::Receiver<Option<Instant>>,
+}
+
+impl Seat {
+    async fn work(mut self, listener: TcpListener, inbox: Inbox) {
+        let pool = Pool::new(self.core.index, Arc::clone(&self.core.metrics));
+        let stack = journey::<listen::conn::ClientBody, _, _>(&self.core, Upstream::new(Arc::clone(&pool)));
+        // A phase of this core's own: its connections look at it often, and must not meet other cores there.
+        let (phase, own_phase) = watch::channel(Phase::Open);
+        let acceptor = Acceptor {
+            core: self.core.index,
+            settings: self.settings,
+            placement: Arc::clone(&self.placement),
+            service: stack,
+            phase: own_phase,
+            core_cells: Arc::clone(&self.core.metrics),
+        };
+        let accepting = tokio::spawn(acceptor.run(listener, inbox));
+        let mut ticks = tokio::time::interval(FLUSH);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut tick = 0_u32;
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {
+                    tick = tick.wrapping_add(1);
+                    self.tidy(&pool, tick);
+                    if self.is_over() {
+                        break;
+                    }
+                }
+                changed = self.phases.changed() => {
+                    let now = *self.phases.borrow_and_update();
+                    phase.send_replace(now);
+                    if changed.is_err() {
+                        break;
+                    }
+                }
+            }
+        }
+        accepting.abort();
+        self.core.access_log.flush();
+    }
+
+    fn tidy(&self, pool: &Pool, tick: u32) {
+        self.core.access_log.flush();
+        if tick.is_multiple_of(SWEEP) {
+            pool.sweep(Instant::now());
+            // An idle core must not keep old rules alive.
+            drop(self.core.follower.now());
+        }
+    }
+
+    /// Closing, and either nobody is left or nobody is waited for any more.
+    fn is_over(&mut self) -> bool {
+        let Some(deadline) = *self.deadline.borrow() else { return false };
+        self.placement.open() == 0 || Instant::now() >= deadline
+    }
+}
+
+fn entropy() -> io::Result<u64> {
+    let mut bytes = [0; 8];
+    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes)
+        .map_err(|_| io::Error::other("the system gives no entropy"))?;
+    Ok(u64::from_le_bytes(bytes))
+}
