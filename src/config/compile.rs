@@ -70,7 +70,8 @@ pub fn load_text(file: &Path, text: &str, env: &Env<'_>, metrics: &Metrics) -> R
                 return Ok(Loaded { prepared, startup, warnings: in_order(cx.warnings), watched: cx.watched });
             }
         }
-        Err(Misfit { problems, rest }) => {
+        Err(misfit) => {
+            let Misfit { problems, rest } = *misfit;
             if let Some((config, tainted)) = rest {
                 compile(&mut cx, &config);
                 cx.problems.retain(|(at, _)| !tainted.iter().any(|span| span.contains(at)));

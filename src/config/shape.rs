@@ -32,13 +32,13 @@ pub struct Misfit {
 /// # Errors
 ///
 /// When it is not TOML, or does not fit the schema.
-pub fn read(source: &Source<'_>) -> Result<Config, Misfit> {
+pub fn read(source: &Source<'_>) -> Result<Config, Box<Misfit>> {
     if let Ok(config) = toml::from_str(source.text) {
         return Ok(config);
     }
     let (root, broken) = DeTable::parse_recoverable(source.text);
     if !broken.is_empty() {
-        return Err(Misfit { problems: syntax(source, root.get_ref(), &broken), rest: None });
+        return Err(Box::new(Misfit { problems: syntax(source, root.get_ref(), &broken), rest: None }));
     }
     let mut salvage = Salvage { source, problems: Vec::new(), tainted: Vec::new(), whole: true };
     let mut fitting = DeTable::new();
@@ -50,7 +50,7 @@ pub fn read(source: &Source<'_>) -> Result<Config, Misfit> {
             }
             _ => {
                 let path = key.get_ref().to_string();
-                if let Some(value) = salvage.fit(&key, value, path, |value| value) {
+                if let Some(value) = salvage.fit(&key, value, &path, |value| value) {
                     fitting.insert(key, value);
                 }
             }
@@ -58,7 +58,7 @@ pub fn read(source: &Source<'_>) -> Result<Config, Misfit> {
     }
     let Salvage { problems, tainted, whole, .. } = salvage;
     let rest = Config::deserialize(Deserializer::from(Spanned::new(0..0, fitting))).ok().filter(|_| whole);
-    Err(Misfit { problems, rest: rest.map(|config| (config, tainted)) })
+    Err(Box::new(Misfit { problems, rest: rest.map(|config| (config, tainted)) }))
 }
 
 struct Salvage<'s, 't> {
@@ -76,7 +76,7 @@ impl<'t> Salvage<'_, 't> {
         for (index, entry) in entries.into_iter().enumerate() {
             let path = format!("{}[{index}]", key.get_ref());
             let alone = |entry| Spanned::new(0..0, DeValue::Array(std::iter::once(entry).collect()));
-            if let Some(entry) = self.fit(key, entry, path, alone) {
+            if let Some(entry) = self.fit(key, entry, &path, alone) {
                 fitting.push(entry);
             }
             if self.problems.last().is_some_and(|(_, p)| p.path == **key.get_ref()) {
@@ -92,7 +92,7 @@ impl<'t> Salvage<'_, 't> {
         &mut self,
         key: &Key<'t>,
         mut piece: Value<'t>,
-        path: String,
+        path: &str,
         section: impl Fn(Value<'t>) -> Value<'t>,
     ) -> Option<Value<'t>> {
         let place = extent(&piece);
@@ -105,7 +105,7 @@ impl<'t> Salvage<'_, 't> {
             };
             self.tainted.push(place.clone());
             let span = error.span().unwrap_or_else(|| place.clone());
-            let mut at = path.clone();
+            let mut at = path.to_owned();
             let removed = if span == key.span() {
                 at = key.get_ref().to_string();
                 false
@@ -265,7 +265,7 @@ fn nearest_key(table: &DeTable<'_>, at: usize, path: &mut String) {
     match value.get_ref() {
         DeValue::Table(table) => nearest_key(table, at, path),
         DeValue::Array(entries) => {
-            let last = entries.iter().enumerate().filter(|(_, v)| extent(v).start <= at).next_back();
+            let last = entries.iter().enumerate().rfind(|(_, v)| extent(v).start <= at);
             if let Some((index, entry)) = last {
                 let _ = write!(path, "[{index}]");
                 if let DeValue::Table(table) = entry.get_ref() {
