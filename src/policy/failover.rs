@@ -189,7 +189,7 @@ async fn judge<A: Answer>(response: Response<A>, call: &Call, target: &Target, m
         parts.headers.remove(header::CONTENT_LENGTH);
     }
     if stream && more {
-        before = hold_back(&mut answer, call).await?;
+        before = hold_back(&mut answer, call, &provider.name).await?;
     }
     let opening =
         Opening { answer, before, tap, stream, idle: provider.timeouts.idle, provider: provider.name.as_ref().into() };
@@ -197,13 +197,13 @@ async fn judge<A: Answer>(response: Response<A>, call: &Call, target: &Target, m
 }
 
 /// The beginning of a stream, up to its first content event.
-async fn hold_back<A: Answer>(answer: &mut A, call: &Call) -> Result<SmallVec<[Bytes; 1]>, Error> {
+async fn hold_back<A: Answer>(answer: &mut A, call: &Call, provider: &str) -> Result<SmallVec<[Bytes; 1]>, Error> {
     let mut tap = Tap::stream(call.dialect);
     read_until(answer, HOLD_TIME, |frame, bytes| {
         let seen = tap.feed(frame);
         // A stream whose first word is an error has not begun.
         match seen.failed && !seen.content {
-            true => Err(GatewayError::Internal { what: "stream began with an error" }.into()),
+            true => Err(UpstreamError::BrokenOff { provider: provider.into() }.into()),
             false => Ok(seen.content || seen.terminal || bytes > HOLD_BYTES),
         }
     })

@@ -46,7 +46,10 @@ pub struct Passage<A: Answer> {
     outcome: Option<Outcome>,
 }
 
-/// One timer for keep-alives, idle time and lingering; re-armed only when it fires.
+/// One timer for keep-alives, idle time and lingering.
+///
+/// It is re-armed only when it fires, so a frame costs neither a timer nor a look at the clock; a silence that begins while
+/// it runs is therefore noticed at most one keep-alive interval late.
 #[derive(Debug)]
 struct Clock {
     idle: Duration,
@@ -80,6 +83,7 @@ impl Clock {
         loop {
             if self.timer.is_none() {
                 self.armed = self.patience(lingering);
+                self.stirred = false;
                 self.timer = Some(Box::pin(tokio::time::sleep(self.armed)));
             }
             let Some(timer) = &mut self.timer else { return Silence::Wait };
