@@ -93,6 +93,12 @@ impl Workers {
         Ok(Self { phase, draining, placement, deadline, threads })
     }
 
+    /// Whether the cores refuse new requests.
+    #[must_use]
+    pub fn draining(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.draining)
+    }
+
     /// Open connections of clients.
     #[must_use]
     pub fn connections(&self) -> usize {

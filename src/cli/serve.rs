@@ -1,0 +1,177 @@
+//! `tollgate serve`: the gateway.
+//!
+//! With a configuration it serves by it and follows its changes. Without one it is the first minute: loopback only, one key
+//! that survives restarts, every provider whose usual variable is set, and the built-in simulator if none is.
+
+use std::future::Future;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use clap::Args;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{info, warn};
+
+use crate::admin::{self, Admin, Rules, RulesStatus};
+use crate::config::startup::{Access, Startup};
+use crate::config::{self, Loaded};
+use crate::listen::{self, Settings};
+use crate::snapshot::live::{Live, Prepared};
+use crate::telemetry;
+use crate::telemetry::access_log::{Destination, Writer};
+use crate::telemetry::clock;
+use crate::telemetry::metrics::Metrics;
+use crate::worker::{Parts, Workers};
+
+/// Arguments of `serve`.
+#[derive(Debug, Clone, Args)]
+pub struct Serve {
+    /// The configuration. Default: $TOLLGATE_CONFIG, ./tollgate.toml, then tollgate/tollgate.toml in $XDG_CONFIG_HOME or
+    /// ~/.config; if there is none, the first minute.
+    #[arg(long, short, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Runs until it is told to stop. Exit code 1 if it could not start.
+#[must_use]
+pub fn run(serve: &Serve) -> ExitCode {
+    match start(serve) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("{}", why.trim_end());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(serve: &Serve) -> Result<(), String> {
+    let control = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| format!("error: the control runtime cannot start: {e}"))?;
+    match config::search(serve.config.as_deref(), &config::process_env) {
+        Some(path) => control.block_on(by_file(&path)),
+        None => Err("error: no configuration was found".to_owned()),
+    }
+}
+
+async fn by_file(path: &Path) -> Result<(), String> {
+    // The counters need to know how many cores there are, the rules need the counters, and the file says how many cores.
+    let cores = load(path, &Metrics::default())?.startup.listen.workers;
+    let metrics = Arc::new(Metrics::new(cores));
+    let Loaded { prepared, startup, warnings, .. } = load(path, &metrics)?;
+    telemetry::start(startup.log.level, startup.log.json);
+    for warning in warnings {
+        warn!("{warning}");
+    }
+    let gateway = Gateway::open(prepared, startup, metrics)?;
+    info!(config = %path.display(), address = %gateway.address, admin = %gateway.admin_address, "serving");
+    gateway.serve(Arc::new(Unwatched(1))).await
+}
+
+fn load(path: &Path, metrics: &Metrics) -> Result<Loaded, String> {
+    config::load(path, &config::process_env, metrics).map_err(|problems| problems.to_string())
+}
+
+/// A gateway whose sockets are bound and whose cores do not run yet.
+struct Gateway {
+    live: Arc<Live>,
+    metrics: Arc<Metrics>,
+    startup: Startup,
+    listeners: Vec<TcpListener>,
+    address: SocketAddr,
+    admin: TcpListener,
+    admin_address: SocketAddr,
+    access_log: Writer,
+}
+
+impl Gateway {
+    fn open(prepared: Prepared, startup: Startup, metrics: Arc<Metrics>) -> Result<Self, String> {
+        let bind = |address: SocketAddr, cores: usize, setting: &str| {
+            listen::bind(address, cores).map_err(|e| {
+                format!("error: cannot listen on {address} ({setting}): {e}\n  hint: end what listens there, or set {setting} to another port")
+            })
+        };
+        let listeners = bind(startup.listen.address, startup.listen.workers, "listen.address")?;
+        let admin = bind(startup.listen.admin, 1, "listen.admin")?.remove(0);
+        let local = |listener: &TcpListener| listener.local_addr().map_err(|e| format!("error: {e}"));
+        let (address, admin_address) = (local(&listeners[0])?, local(&admin)?);
+        let destination = match &startup.log.access {
+            Access::Off => Destination::Off,
+            Access::Stdout => Destination::Stdout,
+            Access::File(path) => Destination::File(path.clone()),
+        };
+        let access_log = Writer::start(&destination)
+            .map_err(|e| format!("error: the access log ({destination:?}) cannot be opened: {e}"))?;
+        let live = Live::new(prepared);
+        metrics.reload.generation.store(1, Relaxed);
+        metrics.reload.last_success.store(clock::since_epoch().as_secs(), Relaxed);
+        Ok(Self { live, metrics, startup, listeners, address, admin, admin_address, access_log })
+    }
+
+    /// Serves until SIGTERM or SIGINT, then drains.
+    async fn serve(self, rules: Arc<dyn Rules>) -> Result<(), String> {
+        let listen = &self.startup.listen;
+        let parts = Parts {
+            live: &self.live,
+            metrics: &self.metrics,
+            access_log: &self.access_log,
+            settings: Settings {
+                header_timeout: listen.header_timeout,
+                idle_timeout: listen.idle_timeout,
+                max_connections: listen.max_connections,
+            },
+        };
+        let broken = |what: &str, e: &std::io::Error| format!("error: {what}: {e}");
+        let workers = Workers::start(self.listeners, &parts).map_err(|e| broken("a core cannot start", &e))?;
+        let admin = Admin {
+            metrics: Arc::clone(&self.metrics),
+            rules: Arc::clone(&rules),
+            draining: workers.draining(),
+        };
+        let listener = tokio::net::TcpListener::from_std(self.admin).map_err(|e| broken("listen.admin", &e))?;
+        let administration = tokio::spawn(admin::serve(listener, admin));
+        until_told_to_stop(&rules).await.map_err(|e| broken("signals cannot be received", &e))?;
+        info!(connections = workers.connections(), patience = ?listen.drain, "draining");
+        workers.drain(listen.drain).await;
+        let left = workers.connections();
+        workers.join();
+        administration.abort();
+        self.access_log.finish();
+        info!(unfinished = left, "stopped");
+        Ok(())
+    }
+}
+
+/// SIGTERM and SIGINT end the wait; SIGHUP reads the rules again.
+async fn until_told_to_stop(rules: &Arc<dyn Rules>) -> std::io::Result<()> {
+    let receive = |kind: SignalKind| -> std::io::Result<Signal> { signal(kind) };
+    let (mut terminate, mut interrupt, mut hangup) =
+        (receive(SignalKind::terminate())?, receive(SignalKind::interrupt())?, receive(SignalKind::hangup())?);
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = hangup.recv() => {
+                // What came of it, the rules log themselves.
+                let _ = rules.reload().await;
+            }
+        }
+    }
+}
+
+/// Rules that nothing changes.
+struct Unwatched(u64);
+
+impl Rules for Unwatched {
+    fn status(&self) -> RulesStatus {
+        RulesStatus { generation: self.0, last_success: 0, last_failure: None }
+    }
+
+    fn reload(&self) -> Pin<Box<dyn Future<Output = Result<u64, String>> + Send>> {
+        Box::pin(std::future::ready(Err("there is no configuration file to read".to_owned())))
+    }
+}
