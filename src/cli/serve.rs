@@ -127,11 +127,8 @@ impl Gateway {
         };
         let broken = |what: &str, e: &std::io::Error| format!("error: {what}: {e}");
         let workers = Workers::start(self.listeners, &parts).map_err(|e| broken("a core cannot start", &e))?;
-        let admin = Admin {
-            metrics: Arc::clone(&self.metrics),
-            rules: Arc::clone(&rules),
-            draining: workers.draining(),
-        };
+        let admin =
+            Admin { metrics: Arc::clone(&self.metrics), rules: Arc::clone(&rules), draining: workers.draining() };
         let listener = tokio::net::TcpListener::from_std(self.admin).map_err(|e| broken("listen.admin", &e))?;
         let administration = tokio::spawn(admin::serve(listener, admin));
         until_told_to_stop(&rules).await.map_err(|e| broken("signals cannot be received", &e))?;

@@ -39,7 +39,7 @@ const ERROR_BYTES: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Won<A: Answer> {
     /// Its answer, being looked at as it passes.
-    pub response: Response<Passage<A>>,
+    pub response: Response<Box<Passage<A>>>,
     /// Who answered.
     pub target: Arc<Target>,
     /// To be settled at the end of the answer.
@@ -113,7 +113,8 @@ where
                 let _ = trail.upstream_status.set(parts.status.as_u16());
                 let _ = trail.served.set(Arc::clone(&target));
                 let _ = trail.answered.set(Instant::now());
-                let passage = Passage::new(opening, call, trail, held);
+                // Boxed: it is moved through every layer above, and it is large.
+                let passage = Box::new(Passage::new(opening, call, trail, held));
                 return Ok(Won { response: Response::from_parts(parts, passage), target, receipt });
             }
             Err(error) => {

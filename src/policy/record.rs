@@ -13,11 +13,11 @@ use crate::telemetry::metrics::{TOKEN_KINDS, micros};
 pub(super) fn write(out: &mut Vec<u8>, trail: &Trail, status: Option<u16>) {
     let mut line = Line::begin(out, clock::since_epoch());
     line.text("request", trail.id.as_str());
-    line.display("peer", &trail.peer);
+    line.address("peer", trail.peer);
     line.text("method", trail.method.as_str());
     line.text("path", trail.uri.path());
-    line.text("dialect", trail.dialect.name());
-    line.text("agent", trail.agent.name());
+    line.word("dialect", trail.dialect.name());
+    line.word("agent", trail.agent.name());
     line.maybe("session", trail.session.get().map(|s| &**s));
     line.maybe("user_claim", trail.user.as_deref());
     line.maybe("team_claim", trail.team_claim.as_deref());
@@ -67,7 +67,7 @@ fn how(line: &mut Line<'_>, trail: &Trail, status: Option<u16>) {
         (None, None, Some(_)) => "complete",
         (None, None, None) => "client_left",
     };
-    line.text("outcome", outcome);
+    line.word("outcome", outcome);
     line.maybe("reason", trail.refused.get().map(|error| error.kind().label()));
     if let Some(answered) = trail.answered.get() {
         line.number("head_us", since(answered));

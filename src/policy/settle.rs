@@ -110,7 +110,7 @@ struct Debt {
 /// An answer's body whose call is settled at its end.
 #[derive(Debug)]
 pub struct Settling<A: Answer> {
-    passage: Passage<A>,
+    passage: Box<Passage<A>>,
     debt: Option<Debt>,
 }
 

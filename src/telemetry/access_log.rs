@@ -7,6 +7,7 @@
 use std::fmt::{self, Write as _};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -205,10 +206,28 @@ impl<'b> Line<'b> {
         Self { out }
     }
 
+    #[inline]
     fn name(&mut self, name: &str) {
+        // One reservation for the three parts.
+        self.out.reserve(name.len() + 4);
         self.out.extend_from_slice(b",\"");
         self.out.extend_from_slice(name.as_bytes());
         self.out.extend_from_slice(b"\":");
+    }
+
+    /// A text of ours, which needs no escapes.
+    #[inline]
+    pub fn word(&mut self, name: &str, value: &'static str) {
+        self.name(name);
+        self.plain(value.as_bytes());
+    }
+
+    #[inline]
+    fn plain(&mut self, value: &[u8]) {
+        self.out.reserve(value.len() + 2);
+        self.out.push(b'"');
+        self.out.extend_from_slice(value);
+        self.out.push(b'"');
     }
 
     /// A text, escaped.
@@ -224,10 +243,25 @@ impl<'b> Line<'b> {
         }
     }
 
-    /// A value whose text needs no escapes.
-    pub fn display(&mut self, name: &str, value: &impl fmt::Display) {
+    /// An address.
+    pub fn address(&mut self, name: &str, value: IpAddr) {
         self.name(name);
-        let _ = write!(self.out, "\"{value}\"");
+        self.out.push(b'"');
+        match value {
+            // By hand: the formatting machinery costs as much as five fields.
+            IpAddr::V4(v4) => {
+                for (i, part) in v4.octets().into_iter().enumerate() {
+                    if i > 0 {
+                        self.out.push(b'.');
+                    }
+                    write_number(self.out, part.into());
+                }
+            }
+            IpAddr::V6(v6) => {
+                let _ = write!(self.out, "{v6}");
+            }
+        }
+        self.out.push(b'"');
     }
 
     /// A number.
@@ -285,9 +319,9 @@ fn write_number(out: &mut Vec<u8>, mut value: u64) {
 
 /// A JSON string (RFC 8259 section 7).
 fn write_string(out: &mut Vec<u8>, text: &str) {
+    out.reserve(text.len() + 2);
     out.push(b'"');
-    let plain = |b: &u8| *b >= 0x20 && *b != b'"' && *b != b'\\';
-    if text.as_bytes().iter().all(plain) {
+    if is_plain(text.as_bytes()) {
         out.extend_from_slice(text.as_bytes());
     } else {
         for byte in text.bytes() {
@@ -304,6 +338,11 @@ fn write_string(out: &mut Vec<u8>, text: &str) {
         }
     }
     out.push(b'"');
+}
+
+/// Whether no byte needs an escape. Without an early end, so that it is done sixteen bytes at a time.
+fn is_plain(text: &[u8]) -> bool {
+    !text.iter().fold(false, |special, b| special | (*b < 0x20) | (*b == b'"') | (*b == b'\\'))
 }
 
 /// `2026-11-24T12:34:56.789Z` (RFC 3339). The civil date by Howard Hinnant's algorithm for the proleptic Gregorian calendar.
