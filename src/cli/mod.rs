@@ -1,3 +1,4 @@
 //! One file per command.
 
+pub mod first_minute;
 pub mod serve;

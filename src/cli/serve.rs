@@ -4,6 +4,7 @@
 //! that survives restarts, every provider whose usual variable is set, and the built-in simulator if none is.
 
 use std::future::Future;
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -16,6 +17,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::admin::{self, Admin, Rules, RulesStatus};
+use crate::cli::first_minute::FirstMinute;
 use crate::config::startup::{Access, Startup};
 use crate::config::{self, Loaded};
 use crate::listen::{self, Settings};
@@ -54,8 +56,25 @@ fn start(serve: &Serve) -> Result<(), String> {
         .map_err(|e| format!("error: the control runtime cannot start: {e}"))?;
     match config::search(serve.config.as_deref(), &config::process_env) {
         Some(path) => control.block_on(by_file(&path)),
-        None => Err("error: no configuration was found".to_owned()),
+        None => control.block_on(first_minute()),
     }
+}
+
+/// Without a configuration: by what is in the environment, for this machine only.
+async fn first_minute() -> Result<(), String> {
+    let minute = FirstMinute::begin(&config::process_env).await?;
+    let cores = minute.load(&config::process_env, &Metrics::default())?.startup.listen.workers;
+    let metrics = Arc::new(Metrics::new(cores));
+    let Loaded { prepared, startup, warnings, .. } = minute.load(&config::process_env, &metrics)?;
+    telemetry::start(startup.log.level, startup.log.json);
+    for warning in warnings {
+        warn!("{warning}");
+    }
+    let gateway = Gateway::open(prepared, startup, metrics)
+        .map_err(|why| format!("{why} in a tollgate.toml: without one, these are the only ports"))?;
+    // Nobody may be reading: that is no reason to stop.
+    let _ = writeln!(std::io::stdout(), "{}", minute.banner(gateway.address, gateway.admin_address));
+    gateway.serve(Arc::new(Unwatched(1))).await
 }
 
 async fn by_file(path: &Path) -> Result<(), String> {
