@@ -1,0 +1,39 @@
+# Shortcuts. `just` alone lists them; each is a command that may as well be typed.
+
+_list:
+    @just --list --unsorted
+
+# Does it compile?
+check:
+    cargo check --all-targets
+
+# The tests, as the README says
+test *args:
+    cargo test {{args}}
+
+# Format, lints, dependencies
+lint:
+    cargo fmt --check
+    cargo clippy --all-targets -- -D warnings
+    cargo deny check bans licenses sources
+
+# Real agents through the gateway to a scripted provider
+agents *names:
+    cargo build --release
+    tests/agents/run {{names}}
+
+# Benches, by name
+bench *args:
+    cargo bench {{args}}
+
+# Benches compared with their budgets
+budget:
+    benches/check
+
+# The gateway, with what is in the environment
+serve *args:
+    cargo run --release -- {{args}}
+
+# Everything that must hold before a merge
+ci:
+    .ci/run
