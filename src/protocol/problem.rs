@@ -12,7 +12,7 @@ mod table;
 mod wording;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
 use super::Dialect;
 use crate::agent::Agent;
@@ -30,7 +30,8 @@ static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub fn problem(dialect: Dialect, agent: Agent, error: &Error, request_id: &str) -> Response<Bytes> {
     let face = table::face(dialect, agent, error);
     let mut response = Response::new(Bytes::from(shape::body(dialect, &face, error, request_id)));
-    *response.status_mut() = face.status;
+    // Every status is a literal of the table; the tests walk through all of them.
+    *response.status_mut() = StatusCode::from_u16(face.cell.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     *response.headers_mut() = headers(dialect, &face, request_id);
     response
 }
@@ -45,7 +46,7 @@ fn headers(dialect: Dialect, face: &table::Face, request_id: &str) -> HeaderMap 
     if let Some(seconds) = face.retry_after {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
-    if face.never_retry {
+    if face.cell.stop == table::Stop::Header {
         headers.insert(&X_SHOULD_RETRY, HeaderValue::from_static("false"));
     }
     if let Some(allow) = face.allow {

@@ -6,7 +6,7 @@
 //! Invariant: whatever a name or a path holds, the body is one JSON object and its message one line. A refusal is the
 //! cheapest answer there is, since whoever storms gets nothing else: no tree, no formatting machinery, one allocation.
 
-use super::table::Face;
+use super::table::{Face, Stop};
 use super::wording;
 use crate::error::Error;
 use crate::protocol::Dialect;
@@ -21,10 +21,14 @@ pub fn body(dialect: Dialect, face: &Face, error: &Error, request_id: &str) -> V
     match dialect {
         Dialect::Anthropic => {
             out.say(r#"{"type":"error","error":{"type":""#);
-            out.say(face.code.unwrap_or("api_error"));
+            out.say(face.cell.code);
             out.say(r#"","message":""#);
             wording::message(&mut out, error, face.retry_after, request_id);
-            out.say(if face.terminal { r#"","details":{"error_code":"dlp_request_denied"}}"# } else { r#""}"# });
+            out.say(if face.cell.stop == Stop::Details {
+                r#"","details":{"error_code":"dlp_request_denied"}}"#
+            } else {
+                r#""}"#
+            });
             out.say(r#","request_id":""#);
             out.text(request_id);
             out.say(r#""}"#);
@@ -33,24 +37,23 @@ pub fn body(dialect: Dialect, face: &Face, error: &Error, request_id: &str) -> V
             out.say(r#"{"error":{"message":""#);
             wording::message(&mut out, error, face.retry_after, request_id);
             out.say(r#"","type":""#);
-            out.say(openai_type(face.status.as_u16()));
+            out.say(openai_type(face.cell.status));
             out.say(r#"","param":null,"code":"#);
-            match face.code {
-                Some(code) => {
-                    out.say("\"");
-                    out.say(code);
-                    out.say("\"}}");
-                }
-                None => out.say("null}}"),
+            if face.cell.code.is_empty() {
+                out.say("null}}");
+            } else {
+                out.say("\"");
+                out.say(face.cell.code);
+                out.say("\"}}");
             }
         }
         Dialect::Gemini => {
             out.say(r#"{"error":{"code":"#);
-            out.number(u64::from(face.status.as_u16()));
+            out.number(u64::from(face.cell.status));
             out.say(r#","message":""#);
             wording::message(&mut out, error, face.retry_after, request_id);
             out.say(r#"","status":""#);
-            out.say(face.code.unwrap_or("UNKNOWN"));
+            out.say(face.cell.code);
             out.say("\"");
             if let Some(seconds) = face.retry_after {
                 out.say(r#","details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":""#);

@@ -44,6 +44,7 @@ fn samples(key: &str, model: &str, provider: &str, path: &str) -> Vec<Error> {
         UpstreamError::Silent { provider: provider() }.into(),
         UpstreamError::Garbage { provider: provider() }.into(),
         UpstreamError::CredentialRefused { provider: provider(), status: 401 }.into(),
+        UpstreamError::Overloaded { provider: provider(), status: 529 }.into(),
         UpstreamError::BrokenOff { provider: provider() }.into(),
         GatewayError::Draining.into(),
         GatewayError::BodiesFull { retry_after: Duration::from_millis(2500) }.into(),
