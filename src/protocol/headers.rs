@@ -43,7 +43,7 @@ fn strip<const N: usize>(headers: &mut HeaderMap, table: &'static Table<N>) {
     for name in headers.keys() {
         match table.find(name.as_str()) {
             table::Found::Row(row) => rows |= 1 << row,
-            table::Found::Prefix => others.push(name.clone()),
+            table::Found::Family => others.push(name.clone()),
             table::Found::No => {}
         }
     }
