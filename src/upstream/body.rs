@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -111,12 +111,14 @@ impl http_body::Body for Body {
         let this = &mut *self;
         let Some(incoming) = &mut this.incoming else { return Poll::Ready(None) };
         // Asking first tells the connection that a frame is wanted; then it reads one; then it is there.
-        let mut polled = Pin::new(&mut *incoming).poll_frame(cx);
+        // Both times with a waker that wakes nobody: only the connection brings frames, and it is driven here.
+        let quiet = &mut Context::from_waker(Waker::noop());
+        let mut polled = Pin::new(&mut *incoming).poll_frame(quiet);
         if polled.is_pending()
             && let Some(conn) = &mut this.conn
         {
             let _ = conn.drive(cx);
-            polled = Pin::new(&mut *incoming).poll_frame(cx);
+            polled = Pin::new(&mut *incoming).poll_frame(quiet);
         }
         match polled {
             Poll::Pending => Poll::Pending,

@@ -1,9 +1,16 @@
 //! One HTTP/1.1 connection to a provider.
+//!
+//! It is polled by the task that waits for it, so whatever hyper's connection tells that task's other half (a head has come,
+//! a frame is wanted) would wake a task that is running already, and cost one more poll of everything per event: a quarter of
+//! the work of a stream (10,200 instructions per event to 7,700). Therefore hyper's parts get a waker that only raises a
+//! flag, and only the socket gets the task's own.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Instant;
 
 use hyper::client::conn::http1::{Connection, SendRequest};
@@ -14,6 +21,61 @@ use tokio_rustls::client::TlsStream;
 
 use super::body::Sending;
 use crate::provider::Origin;
+
+thread_local! {
+    static WAKERS: Wakers = Wakers::default();
+}
+
+/// What this thread's connections are polled with.
+struct Wakers {
+    flag: Arc<Flag>,
+    raises_flag: Waker,
+    /// The waker of the task that is polling a connection.
+    task: RefCell<Option<Waker>>,
+}
+
+#[derive(Default)]
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Relaxed);
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.store(true, Relaxed);
+    }
+}
+
+impl Default for Wakers {
+    fn default() -> Self {
+        let flag = Arc::new(Flag::default());
+        Self { raises_flag: Waker::from(Arc::clone(&flag)), flag, task: RefCell::default() }
+    }
+}
+
+impl Wakers {
+    /// Polls a connection for a task. The task is woken at once only where hyper wants to be polled again by itself (it
+    /// yields after sixteen rounds).
+    fn poll<F: Future + Unpin>(&self, connection: &mut F, task: &Waker) -> Poll<F::Output> {
+        self.flag.0.store(false, Relaxed);
+        let outer = self.task.replace(Some(task.clone()));
+        let polled = Pin::new(connection).poll(&mut Context::from_waker(&self.raises_flag));
+        self.task.replace(outer);
+        if polled.is_pending() && self.flag.0.load(Relaxed) {
+            task.wake_by_ref();
+        }
+        polled
+    }
+}
+
+/// Calls a socket's poll with the waker of the task that polls its connection.
+fn with_task<R>(cx: &mut Context<'_>, poll: impl FnOnce(&mut Context<'_>) -> R) -> R {
+    WAKERS.with(|wakers| match &*wakers.task.borrow() {
+        Some(task) => poll(&mut Context::from_waker(task)),
+        None => poll(cx),
+    })
+}
 
 /// A connection together with the handle that sends on it.
 pub struct Conn {
@@ -51,7 +113,7 @@ impl Conn {
             return Poll::Ready(());
         }
         // An error reaches whoever waits for the head or the next frame; here only the end matters.
-        match Pin::new(&mut self.connection).poll(cx) {
+        match WAKERS.with(|wakers| wakers.poll(&mut self.connection, cx.waker())) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(_) => {
                 self.ended = true;
@@ -78,33 +140,33 @@ pub enum Io {
 
 impl AsyncRead for Io {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
-        match self.get_mut() {
+        with_task(cx, |cx| match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_read(cx, buf),
             Self::Tls(io) => Pin::new(io).poll_read(cx, buf),
-        }
+        })
     }
 }
 
 impl AsyncWrite for Io {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
-        match self.get_mut() {
+        with_task(cx, |cx| match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_write(cx, buf),
             Self::Tls(io) => Pin::new(io).poll_write(cx, buf),
-        }
+        })
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        match self.get_mut() {
+        with_task(cx, |cx| match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_flush(cx),
             Self::Tls(io) => Pin::new(io).poll_flush(cx),
-        }
+        })
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        match self.get_mut() {
+        with_task(cx, |cx| match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_shutdown(cx),
             Self::Tls(io) => Pin::new(io).poll_shutdown(cx),
-        }
+        })
     }
 
     fn poll_write_vectored(
@@ -112,10 +174,10 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         bufs: &[std::io::IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
-        match self.get_mut() {
+        with_task(cx, |cx| match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_write_vectored(cx, bufs),
             Self::Tls(io) => Pin::new(io).poll_write_vectored(cx, bufs),
-        }
+        })
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -13,7 +13,7 @@ pub mod pool;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use http::{Request, Response, Uri, Version};
 use tower::Service;
@@ -112,7 +112,8 @@ async fn exchange(
         let exchange = poll_fn(|cx| {
             // The connection first: it writes the request and reads the answer that `head` then finds.
             let ended = conn.drive(cx).is_ready();
-            match head.as_mut().poll(cx) {
+            // With a waker that wakes nobody: whatever brings the head is driven right here, before it is looked for.
+            match head.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
                 Poll::Pending if ended => Poll::Ready(None),
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(answer) => Poll::Ready(Some(answer)),
