@@ -16,9 +16,10 @@ use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
-use crate::admin::{self, Admin, Rules, RulesStatus};
+use crate::admin::{self, Admin, Failure, Rules, RulesStatus};
 use crate::cli::first_minute::FirstMinute;
 use crate::config::startup::{Access, Startup};
+use crate::config::watch::{Contents, Status, Watcher};
 use crate::config::{self, Loaded};
 use crate::listen::{self, Settings};
 use crate::snapshot::live::{Live, Prepared};
@@ -79,7 +80,9 @@ async fn first_minute() -> Result<(), String> {
 
 async fn by_file(path: &Path) -> Result<(), String> {
     // The counters need to know how many cores there are, the rules need the counters, and the file says how many cores.
-    let cores = load(path, &Metrics::default())?.startup.listen.workers;
+    let first = load(path, &Metrics::default())?;
+    let contents = Contents::of(first.watched.into_iter().collect());
+    let cores = first.startup.listen.workers;
     let metrics = Arc::new(Metrics::new(cores));
     let Loaded { prepared, startup, warnings, .. } = load(path, &metrics)?;
     telemetry::start(startup.log.level, startup.log.json);
@@ -88,7 +91,12 @@ async fn by_file(path: &Path) -> Result<(), String> {
     }
     let gateway = Gateway::open(prepared, startup, metrics)?;
     info!(config = %path.display(), address = %gateway.address, admin = %gateway.admin_address, "serving");
-    gateway.serve(Arc::new(Unwatched(1))).await
+    let (live, metrics) = (Arc::clone(&gateway.live), Arc::clone(&gateway.metrics));
+    let watcher = Watcher::new(path.to_owned(), contents, gateway.startup.clone(), live, metrics);
+    let following = tokio::spawn(Arc::clone(&watcher).follow());
+    let served = gateway.serve(Arc::new(Watched(watcher))).await;
+    following.abort();
+    served
 }
 
 fn load(path: &Path, metrics: &Metrics) -> Result<Loaded, String> {
@@ -176,6 +184,22 @@ async fn until_told_to_stop(rules: &Arc<dyn Rules>) -> std::io::Result<()> {
                 let _ = rules.reload().await;
             }
         }
+    }
+}
+
+/// Rules that follow a file.
+struct Watched(Arc<Watcher>);
+
+impl Rules for Watched {
+    fn status(&self) -> RulesStatus {
+        let Status { generation, last_success, last_failure } = self.0.status();
+        let last_failure = last_failure.map(|f| Failure { at: f.at, problems: f.problems.to_string() });
+        RulesStatus { generation, last_success, last_failure }
+    }
+
+    fn reload(&self) -> Pin<Box<dyn Future<Output = Result<u64, String>> + Send>> {
+        let watcher = Arc::clone(&self.0);
+        Box::pin(async move { watcher.reload().await.map_err(|problems| problems.to_string()) })
     }
 }
 

@@ -9,6 +9,7 @@ pub mod schema;
 pub mod shape;
 pub mod startup;
 pub mod units;
+pub mod watch;
 
 use std::path::{Path, PathBuf};
 
