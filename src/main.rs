@@ -2,20 +2,42 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use tollgate::cli;
 
 // `no_thp`: with transparent huge pages a stream costs 49 KB more and large bodies a third more CPU (ARCHITECTURE.md).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// A gateway between coding agents and LLM providers.
+///
+/// Agents (Claude Code, Codex CLI, Gemini CLI, OpenCode, …) keep their own protocol and learn only a base URL and a virtual
+/// key. Tollgate holds the provider credentials, decides who may use what, and counts every token.
+///
+/// Without a command it serves: by the configuration that it finds, or, if there is none, for one person on this machine.
 #[derive(Debug, Parser)]
-#[command(name = "tollgate", version)]
+#[command(name = "tollgate", version, args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+
     #[command(flatten)]
     serve: cli::serve::Serve,
 }
 
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve agents (the default).
+    Serve(cli::serve::Serve),
+    /// Run a simulated provider that speaks all four dialects.
+    Mock(Box<cli::mock::Mock>),
+}
+
 fn main() -> ExitCode {
-    cli::serve::run(&Arguments::parse().serve)
+    let arguments = Arguments::parse();
+    match arguments.command {
+        None => cli::serve::run(&arguments.serve),
+        Some(Command::Serve(serve)) => cli::serve::run(&serve),
+        Some(Command::Mock(mock)) => cli::mock::run(*mock),
+    }
 }

@@ -1,4 +1,5 @@
 //! One file per command.
 
 pub mod first_minute;
+pub mod mock;
 pub mod serve;

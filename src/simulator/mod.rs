@@ -11,6 +11,7 @@ mod body;
 mod dialect;
 mod endpoint;
 mod fault;
+mod headers;
 mod json;
 mod line;
 mod listing;

@@ -84,25 +84,25 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn gives(schema: Value, want: Value) {
-        assert_eq!(smallest(&schema), want, "{schema}");
+    fn gives(schema: &Value, want: &Value) {
+        assert_eq!(smallest(schema), *want, "{schema}");
     }
 
     #[test]
     fn the_smallest_value() {
-        gives(json!({"type":"string"}), json!("x"));
-        gives(json!({"type":"string","minLength":"3"}), json!("xxx"));
-        gives(json!({"type":["integer","null"],"minimum":7}), json!(7));
-        gives(json!({"type":"ARRAY","items":{"type":"BOOLEAN"},"minItems":2}), json!([false, false]));
-        gives(json!({"const":4}), json!(4));
-        gives(json!({"enum":["model","user"]}), json!("user"));
-        gives(json!({"anyOf":[{"type":"null"},{"type":"string"}]}), Value::Null);
+        gives(&json!({"type":"string"}), &json!("x"));
+        gives(&json!({"type":"string","minLength":"3"}), &json!("xxx"));
+        gives(&json!({"type":["integer","null"],"minimum":7}), &json!(7));
+        gives(&json!({"type":"ARRAY","items":{"type":"BOOLEAN"},"minItems":2}), &json!([false, false]));
+        gives(&json!({"const":4}), &json!(4));
+        gives(&json!({"enum":["model","user"]}), &json!("user"));
+        gives(&json!({"anyOf":[{"type":"null"},{"type":"string"}]}), &Value::Null);
         gives(
-            json!({"type":"OBJECT","properties":{"a":{"type":"STRING"},"b":{"type":"INTEGER"}},"required":["b"]}),
-            json!({"b":1}),
+            &json!({"type":"OBJECT","properties":{"a":{"type":"STRING"},"b":{"type":"INTEGER"}},"required":["b"]}),
+            &json!({"b":1}),
         );
-        gives(json!({"properties":{"a":{"$ref":"#/$defs/a"}},"$defs":{"a":{"type":"boolean"}}}), json!({"a":false}));
-        gives(json!({"type":"object"}), json!({}));
+        gives(&json!({"properties":{"a":{"$ref":"#/$defs/a"}},"$defs":{"a":{"type":"boolean"}}}), &json!({"a":false}));
+        gives(&json!({"type":"object"}), &json!({}));
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub struct Script {
     /// Bytes in a piece. Together with `chunks` it sets the length of the answer: the text is repeated until it fills
     /// `chunks * chunk_bytes` bytes.
     pub chunk_bytes: Option<NonZeroU32>,
-    /// Milliseconds before the response head.
+    /// Milliseconds before the response head of an answer; what goes wrong goes wrong at once.
     pub first_byte_ms: u64,
     /// Milliseconds between two chunks of a streamed answer.
     pub gap_ms: u64,

@@ -9,8 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -25,7 +25,7 @@ use super::line::{Line, Mood};
 use super::script::Script;
 use super::stage::{Prepared, Scene, Stage};
 use super::tally::{Recorded, Tally, Watch};
-use super::{MAX_BODY, dialect, listing, refusal};
+use super::{MAX_BODY, dialect, headers, listing, refusal};
 use crate::protocol::Dialect;
 
 /// More than one process may hold open; beyond it nobody is accepted until somebody leaves.
@@ -107,12 +107,11 @@ async fn handle(request: Request<Incoming>, shared: Arc<Shared>, mood: Mood) -> 
         number: shared.numbers.fetch_add(1, Ordering::Relaxed),
         mood,
     };
-    let body = match Limited::new(body, MAX_BODY).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(error) if error.is::<LengthLimitError>() => {
+    let body = match read(body).await {
+        Ok(Some(body)) => body,
+        Ok(None) => {
             shared.tally.request();
             let mut refused = call.refuse(StatusCode::PAYLOAD_TOO_LARGE, "the request is larger than 64 MiB");
-            // What is left of the body is not read, so nothing can follow it.
             refused.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             return Ok(refused);
         }
@@ -124,6 +123,25 @@ async fn handle(request: Request<Incoming>, shared: Arc<Shared>, mood: Mood) -> 
     }
     call.note(&head, &body);
     call.answer(&endpoint, &head, &body).await
+}
+
+/// A body, if it is not too large. One that is, is read on for as long again and thrown away: a connection that closes
+/// before the client has sent what it wants to send loses the refusal.
+async fn read(mut body: Incoming) -> Result<Option<Bytes>, hyper::Error> {
+    let (mut all, mut size) = (Vec::new(), 0);
+    while size <= 2 * MAX_BODY {
+        let Some(frame) = body.frame().await.transpose()? else { break };
+        let Ok(data) = frame.into_data() else { continue };
+        size += data.len();
+        if size > MAX_BODY {
+            all = Vec::new();
+        } else if size == data.len() && body.is_end_stream() {
+            return Ok(Some(data));
+        } else {
+            all.extend_from_slice(&data);
+        }
+    }
+    Ok((size <= MAX_BODY).then(|| all.into()))
 }
 
 /// One request and what answering it takes.
@@ -325,50 +343,26 @@ impl Exchange<'_> {
             .clone()
             .unwrap_or_else(|| self.with_number(refusal::body(self.dialect, refusal.code, message).as_str()));
         let mut refused = self.dressed(response(refusal.code, "application/json", Paced::whole(body.into())));
-        let headers = refused.headers_mut();
-        headers.extend(refusal.headers.0.iter().cloned());
+        for (name, value) in &refusal.headers.0 {
+            refused.headers_mut().insert(name, value.clone());
+        }
         refused
     }
 
     /// With the headers that this provider has on every response, and the script's.
     fn dressed(&self, mut response: Response<Paced>) -> Response<Paced> {
-        let headers = response.headers_mut();
-        let request_id = if self.dialect == Dialect::Anthropic { "request-id" } else { "x-request-id" };
-        if self.dialect != Dialect::Gemini {
-            headers.extend(
-                HeaderValue::try_from(format!("req_{:016x}", self.id_number()))
-                    .map(|id| (header::HeaderName::from_static(request_id), id)),
-            );
+        let id = HeaderValue::try_from(format!("req_{:016x}", self.id_number()));
+        let all = response.headers_mut();
+        if let (Some(name), Ok(id)) = (headers::request_id(self.dialect), id) {
+            all.insert(name, id);
         }
-        for (name, value) in usual_headers(self.dialect) {
-            headers.insert(*name, HeaderValue::from_static(value));
+        for (name, value) in headers::usual(self.dialect) {
+            all.insert(*name, HeaderValue::from_static(value));
         }
         for (name, value) in &self.stage.script.headers.0 {
-            headers.insert(name, value.clone());
+            all.insert(name, value.clone());
         }
         response
-    }
-}
-
-/// What each provider sends beside its answers, also what names the account: a gateway has to know what to pass on.
-const fn usual_headers(dialect: Dialect) -> &'static [(&'static str, &'static str)] {
-    match dialect {
-        Dialect::Anthropic => &[
-            ("anthropic-organization-id", "00000000-0000-4000-8000-000000000000"),
-            ("anthropic-ratelimit-requests-limit", "1000"),
-            ("anthropic-ratelimit-requests-remaining", "999"),
-            ("anthropic-ratelimit-tokens-limit", "100000"),
-            ("anthropic-ratelimit-tokens-remaining", "99000"),
-        ],
-        Dialect::Chat | Dialect::Responses => &[
-            ("openai-organization", "org-simulated"),
-            ("openai-processing-ms", "12"),
-            ("openai-version", "2020-10-01"),
-            ("x-ratelimit-limit-requests", "1000"),
-            ("x-ratelimit-remaining-requests", "999"),
-            ("x-ratelimit-reset-requests", "6ms"),
-        ],
-        Dialect::Gemini => &[("server-timing", "gfet4t7; dur=12")],
     }
 }
 
