@@ -3,6 +3,7 @@
 //! `identify`: what is called, by which agent, with which key. `strip_headers`: a request's head and a response's.
 //! `render_refusal`: a whole refusal, the answer that whoever storms gets.
 
+#![expect(clippy::disallowed_methods, reason = "gungraun's main ends the process")]
 #![expect(unused_qualifications, reason = "gungraun's macro repeats the arguments with a path")]
 
 use std::hint::black_box;

@@ -170,12 +170,14 @@ fn json(status: StatusCode, body: &impl Serialize) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     #[test]
     fn browsers_and_rebound_names_are_kept_out() {
         let headers = |pairs: &[(header::HeaderName, &'static str)]| {
-            pairs.iter().map(|(n, v)| (n.clone(), axum::http::HeaderValue::from_static(v))).collect::<HeaderMap>()
+            pairs.iter().map(|(n, v)| (n.clone(), HeaderValue::from_static(v))).collect::<HeaderMap>()
         };
         for (what, given, loopback, want) in [
             ("curl", headers(&[(header::HOST, "127.0.0.1:8081")]), true, false),

@@ -114,12 +114,12 @@ where
         // A frame that arrives leaves at once: never wait for more to fill a segment (RFC 896).
         let _ = stream.set_nodelay(true);
         let connection = conn::serve(stream, peer, self.service.clone(), self.settings, self.phase.clone());
+        let metrics = Arc::clone(&self.core_cells);
+        let core = self.core;
         #[expect(
             clippy::let_underscore_future,
             reason = "the placement counts it until it ends; drain waits for the count"
         )]
-        let metrics = Arc::clone(&self.core_cells);
-        let core = self.core;
         let _ = tokio::spawn(async move {
             metrics.core(core).connections.fetch_add(1, Relaxed);
             connection.await;

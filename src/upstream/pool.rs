@@ -21,13 +21,16 @@ pub const WARM: Duration = Duration::from_secs(55);
 /// How long the others stay.
 pub const COLD: Duration = Duration::from_secs(3);
 
+/// Boxed, because a connection (500 bytes) moves between here and the requests that use it.
+type Idle = HashMap<u64, Vec<Box<Conn>>>;
+
 /// See the module.
 #[derive(Debug)]
 pub struct Pool {
     core: usize,
     metrics: Arc<Metrics>,
     // Uncontended: one thread uses it, and never across an await.
-    idle: Mutex<HashMap<u64, Vec<Box<Conn>>>>,
+    idle: Mutex<Idle>,
 }
 
 impl Pool {
@@ -37,7 +40,7 @@ impl Pool {
         Arc::new(Self { core, metrics, idle: Mutex::default() })
     }
 
-    fn idle(&self) -> MutexGuard<'_, HashMap<u64, Vec<Box<Conn>>>> {
+    fn idle(&self) -> MutexGuard<'_, Idle> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
