@@ -5,6 +5,7 @@
 //! valgrind knows no SHA instructions).
 
 #![expect(clippy::disallowed_methods, reason = "gungraun's main ends the process")]
+#![expect(unused_qualifications, reason = "gungraun's macro repeats the arguments with a path")]
 
 #[path = "../tests/journey/scripted.rs"]
 #[expect(dead_code, reason = "shared with the journey's tests, which use more of it")]

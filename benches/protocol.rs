@@ -3,6 +3,7 @@
 //! Budgets: `peek_200k` 3.5 instructions a byte on an agent's body; `sse_tap_event` 350 an event once content has begun.
 
 #![expect(clippy::disallowed_methods, reason = "gungraun's main ends the process")]
+#![expect(unused_qualifications, reason = "gungraun's macro repeats the arguments with a path")]
 
 mod bodies;
 

@@ -29,6 +29,12 @@ struct Arguments {
 enum Command {
     /// Serve agents (the default).
     Serve(cli::serve::Serve),
+    /// Check a configuration exactly as `serve` would, and say everything that is wrong with it.
+    Check(cli::check::Check),
+    /// Print the JSON Schema of the configuration.
+    Schema(cli::schema::Schema),
+    /// Make virtual keys.
+    Key(cli::key::Key),
     /// Run a simulated provider that speaks all four dialects.
     Mock(Box<cli::mock::Mock>),
 }
@@ -38,6 +44,9 @@ fn main() -> ExitCode {
     match arguments.command {
         None => cli::serve::run(&arguments.serve),
         Some(Command::Serve(serve)) => cli::serve::run(&serve),
+        Some(Command::Check(check)) => cli::check::run(&check),
+        Some(Command::Schema(schema)) => cli::schema::run(&schema),
+        Some(Command::Key(key)) => cli::key::run(&key),
         Some(Command::Mock(mock)) => cli::mock::run(*mock),
     }
 }

@@ -35,8 +35,6 @@ pub enum Act {
     Refuse,
     /// The connection ends before a head; it was a pooled one or not.
     HangUp { reused: bool },
-    /// Nothing ever comes.
-    Hang,
     /// An answer.
     Answer { status: u16, kind: &'static str, frames: Vec<Step> },
 }
@@ -103,7 +101,6 @@ impl Service<Attempt> for Scripted {
             match act {
                 Act::Refuse => Err(UpstreamError::ConnectFailed { provider, why: "refused".into() }.into()),
                 Act::HangUp { reused } => Err(UpstreamError::HungUp { provider, reused }.into()),
-                Act::Hang => std::future::pending().await,
                 Act::Answer { status, kind, frames } => {
                     let body = ScriptedBody { steps: frames.into(), timer: None, stage, over: false, salvage: false };
                     let mut response = Response::new(body);
@@ -208,7 +205,6 @@ impl Body for Upload {
 pub struct Gateway {
     pub core: Arc<Core>,
     pub stage: Arc<Stage>,
-    pub live: Arc<Live>,
 }
 
 pub type Answered = Response<AnswerBody<ScriptedBody>>;
@@ -289,7 +285,7 @@ impl Gateway {
             ids: Ids::new(7),
         });
         let stage = Arc::new(Stage { acts: Mutex::new(acts.into()), ..Stage::default() });
-        Self { core, stage, live }
+        Self { core, stage }
     }
 
     pub fn call(&self, request: Request<Upload>) -> impl Future<Output = Result<Answered, Infallible>> + Send + use<> {

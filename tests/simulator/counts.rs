@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tollgate::protocol::Dialect;
 use tollgate::simulator::{Counts, Effect, Fault, How, Script, Simulator, Split};
 
-use crate::raw::{ANSWERS, End, ask, exchange, parse, read, request, script, start};
+use crate::raw::{ANSWERS, End, ask, exchange, read, request, script, start};
 
 /// Counters change when the other end is seen to leave: soon, not at once.
 async fn eventually(simulator: &Simulator, is_so: impl Fn(&Counts) -> bool) {

@@ -5,7 +5,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tollgate::simulator::{Effect, Fault};
 
-use crate::raw::{ANSWERS, End, Raw, ask, exchange, parse, read, request, script, start};
+use crate::raw::{ANSWERS, End, Raw, ask, exchange, read, script, start};
 
 /// One fault, for one request, on a new connection.
 async fn under(fault: &str, path: &str, stream: bool) -> Raw {

@@ -3,7 +3,7 @@
 use serde_json::json;
 use tollgate::simulator::{Script, Tools};
 
-use crate::raw::{ANSWERS, asking, exchange, joined, request, script, start};
+use crate::raw::{ANSWERS, asking, exchange, joined, script, start};
 
 /// A turn in each dialect: the request with a command and the client's tools, the place of the call's name and arguments
 /// in the answer, and the request that carries the result.

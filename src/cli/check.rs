@@ -1,0 +1,158 @@
+//! `tollgate check`: is this configuration one that `serve` would start with?
+//!
+//! Invariant: it loads exactly as `serve` does, so what passes here starts there (ports and log files aside, which are tried
+//! only by opening them).
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::config::{self, Loaded, Problem, Problems};
+use crate::protocol::Dialect;
+use crate::telemetry::metrics::Metrics;
+
+/// Arguments of `check`.
+///
+/// Examples:
+///   tollgate check --config tollgate.toml
+///   tollgate check --json | jq .errors
+#[derive(Debug, Clone, Args)]
+#[command(verbatim_doc_comment)]
+pub struct Check {
+    /// The configuration. Default: where `serve` looks for it.
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print one JSON object instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is found, for scripts.
+#[derive(Debug, Default, Serialize)]
+struct Report {
+    ok: bool,
+    file: Option<String>,
+    errors: Vec<Item>,
+    warnings: Vec<Item>,
+    summary: Option<Summary>,
+}
+
+#[derive(Debug, Serialize)]
+struct Item {
+    file: String,
+    line: usize,
+    column: usize,
+    path: String,
+    message: String,
+    hint: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Summary {
+    keys: usize,
+    providers: Vec<String>,
+    /// Exact names and patterns, by dialect.
+    models: BTreeMap<&'static str, Vec<String>>,
+    mounts: usize,
+    workers: usize,
+}
+
+/// Prints every error (exit code 1), or what the configuration amounts to.
+#[must_use]
+pub fn run(check: &Check) -> ExitCode {
+    let report = report(check);
+    let ok = report.ok;
+    if check.json {
+        println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
+    } else {
+        print(&report);
+    }
+    if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn report(check: &Check) -> Report {
+    let Some(path) = config::search(check.config.as_deref(), &config::process_env) else {
+        let mut problem = Problem::with_file(Path::new("tollgate.toml"), "no configuration was found");
+        problem.hint("name one with --config FILE; without one, `tollgate serve` runs for this machine only");
+        return failed(None, &[problem]);
+    };
+    match config::load(&path, &config::process_env, &Metrics::default()) {
+        Err(Problems { list, .. }) => failed(Some(&path), &list),
+        Ok(loaded) => Report {
+            ok: true,
+            file: Some(path.display().to_string()),
+            warnings: loaded.warnings.iter().map(item).collect(),
+            errors: Vec::new(),
+            summary: Some(summary(&loaded)),
+        },
+    }
+}
+
+fn failed(path: Option<&Path>, problems: &[Problem]) -> Report {
+    let errors = problems.iter().map(item).collect();
+    Report { file: path.map(|p| p.display().to_string()), errors, ..Report::default() }
+}
+
+fn item(problem: &Problem) -> Item {
+    Item {
+        file: problem.file.display().to_string(),
+        line: problem.line,
+        column: problem.column,
+        path: problem.path.clone(),
+        message: problem.message.clone(),
+        hint: problem.hint.clone(),
+    }
+}
+
+fn summary(loaded: &Loaded) -> Summary {
+    let rules = &loaded.prepared.0;
+    let mut providers: Vec<String> =
+        rules.routes.routes.iter().flat_map(|r| &r.targets).map(|t| t.provider.name.to_string()).collect();
+    providers.sort_unstable();
+    providers.dedup();
+    let models = Dialect::ALL.into_iter().map(|dialect| {
+        let patterns = rules.routes.patterns[dialect.index()].iter();
+        let patterns = patterns.map(|(p, _)| format!("{}*{}", p.prefix, p.suffix.as_deref().unwrap_or_default()));
+        (dialect.name(), rules.routes.names(dialect).map(str::to_owned).chain(patterns).collect())
+    });
+    Summary {
+        keys: rules.keyring.len(),
+        providers,
+        models: models.collect(),
+        mounts: rules.mounts.iter().count(),
+        workers: loaded.startup.listen.workers,
+    }
+}
+
+fn print(report: &Report) {
+    for (kind, items) in [("error", &report.errors), ("warning", &report.warnings)] {
+        for item in items {
+            let Item { file, line, column, path, message, hint } = item;
+            // A file that cannot be read at all has no line.
+            let place = if *line > 0 { format!("{file}:{line}:{column}") } else { file.clone() };
+            let path = if path.is_empty() { String::new() } else { format!("{path}: ") };
+            println!("{place}: {kind}: {path}{message}");
+            if let Some(hint) = hint {
+                println!("  hint: {hint}");
+            }
+        }
+    }
+    let Some(summary) = &report.summary else {
+        println!("{} error(s)", report.errors.len());
+        return;
+    };
+    let Summary { keys, providers, models, mounts, workers } = summary;
+    println!("{}: ok", report.file.as_deref().unwrap_or_default());
+    println!("  keys       {keys}");
+    println!("  providers  {}", providers.join(", "));
+    for (dialect, names) in models {
+        if !names.is_empty() {
+            println!("  {dialect:<10} {}", names.join(", "));
+        }
+    }
+    println!("  mounts     {mounts}");
+    println!("  workers    {workers}");
+}
