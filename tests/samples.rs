@@ -1,5 +1,7 @@
 //! The configurations in `config/` compile, and the commands that read one say what they should.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

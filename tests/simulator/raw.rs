@@ -142,6 +142,7 @@ pub fn ask(path: &str, stream: bool) -> String {
 }
 
 /// With more fields than [`ask`] has.
+#[expect(clippy::needless_pass_by_value, reason = "call sites read best with json!(…) alone")]
 pub fn asking(path: &str, fields: Value) -> String {
     let mut body = json!({"model": "m"});
     body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
