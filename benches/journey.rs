@@ -5,6 +5,7 @@
 //! valgrind knows no SHA instructions).
 
 #![expect(clippy::disallowed_methods, reason = "gungraun's main ends the process")]
+#![expect(clippy::unwrap_used, reason = "a bench fails by panicking")]
 #![expect(unused_qualifications, reason = "gungraun's macro repeats the arguments with a path")]
 
 #[path = "../tests/journey/scripted.rs"]

@@ -3,6 +3,8 @@
 //! Without sockets: what hyper allocates for heads and buffers is not in here, nor what the scripted upstream builds (it is
 //! measured by itself and taken off).
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
+
 #[path = "journey/scripted.rs"]
 #[expect(dead_code, reason = "shared with the journey's tests, which use more of it")]
 mod scripted;

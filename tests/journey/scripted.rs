@@ -1,5 +1,12 @@
 //! A core without sockets: rules from a text, an upstream that follows a script and counts.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking, also in its helpers"
+)]
+
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::Future;
