@@ -176,10 +176,11 @@ async fn only_the_models_bytes_change_for_an_alias() {
     let body = "{ \"a\\u0062\": 1e3, \"x\":1,\"x\":2 ,\"model\" : \"al\\u0069as\", \"messages\":[ ] }\n";
     let gateway = Gateway::new(vec![json(200, "{}")]);
     gateway.ask(post("/v1/messages?beta=true", body)).await;
-    let seen = gateway.stage.seen.lock().unwrap();
-    assert_eq!(String::from_utf8_lossy(&seen[0].body), body.replace("\"al\\u0069as\"", "\"real-name\""));
-    assert_eq!(seen[0].path, "/base/v1/messages?beta=true");
-    drop(seen);
+    {
+        let seen = gateway.stage.seen.lock().unwrap();
+        assert_eq!(String::from_utf8_lossy(&seen[0].body), body.replace("\"al\\u0069as\"", "\"real-name\""));
+        assert_eq!(seen[0].path, "/base/v1/messages?beta=true");
+    }
     for (path, body, want_path, want_body) in [
         ("/v1/chat/completions", r#"{"model":"via/q"}"#, "/base/v1/chat/completions", r#"{"model":"x-q-y"}"#),
         (
