@@ -9,6 +9,9 @@
 //! has several data lines, is gathered, in buffers of at most [`MAX_EVENT`] bytes; a larger event passes untold. What is
 //! told does not depend on the chunk borders. It does not know dialects, and keeps neither ids nor retry times.
 
+#[cfg(test)]
+mod tests;
+
 use std::ops::Range;
 
 use memchr::memchr2;

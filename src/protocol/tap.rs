@@ -19,6 +19,7 @@ mod anthropic;
 mod chat;
 mod gemini;
 mod kind;
+mod recent;
 mod responses;
 mod watch;
 
@@ -62,8 +63,6 @@ enum Source {
 #[derive(Debug, Clone, Copy, Default)]
 struct Progress {
     content: bool,
-    /// The model has said why it stopped, in a dialect where that is not the terminal event.
-    finished: bool,
     terminal: bool,
     failed: bool,
 }
@@ -132,7 +131,7 @@ impl Tap {
                 0
             }
         };
-        let Progress { content, terminal, failed, .. } = *progress;
+        let Progress { content, terminal, failed } = *progress;
         Seen { events, content, terminal, failed }
     }
 
@@ -189,8 +188,14 @@ impl Tap {
     /// stream ends by its framing, so it always may.
     #[must_use]
     pub fn ended_well(&self) -> bool {
-        let Progress { terminal, finished, failed, .. } = self.progress;
-        terminal || finished || failed || matches!(self.source, Source::Json(_) | Source::Blind)
+        let Progress { terminal, failed, .. } = self.progress;
+        let finished = match &self.source {
+            Source::Chat(_, reader) => reader.finished(),
+            Source::Gemini(_, reader) => reader.finished(),
+            Source::Json(_) | Source::Blind => true,
+            Source::Anthropic(..) | Source::Responses(..) => false,
+        };
+        terminal || failed || finished
     }
 }
 
@@ -217,3 +222,6 @@ impl Json {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,9 @@
 
 mod lenient;
 
+#[cfg(test)]
+mod tests;
+
 use serde::Deserialize;
 
 use lenient::{Count, Object};

@@ -11,6 +11,7 @@ use memchr::memmem::Finder;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::Progress;
+use super::recent::Recent;
 use super::watch::UsageWatch;
 use crate::protocol::Dialect;
 use crate::protocol::sse::Event;
@@ -24,17 +25,25 @@ static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"error
 #[derive(Debug)]
 pub struct Reader {
     watch: UsageWatch,
+    recent: Recent,
 }
 
 impl Default for Reader {
     fn default() -> Self {
-        Self { watch: UsageWatch::new(Dialect::Chat) }
+        Self { watch: UsageWatch::new(Dialect::Chat), recent: Recent::default() }
     }
 }
 
 impl Reader {
     pub fn usage(&self) -> Option<Usage> {
         self.watch.usage()
+    }
+}
+
+impl Reader {
+    /// Whether the model has said why it stopped.
+    pub fn finished(&self) -> bool {
+        self.recent.any(|event| has_value(&FINISH, event))
     }
 }
 
@@ -49,9 +58,7 @@ impl super::Reader for Reader {
         if !progress.content {
             progress.content = has_content(data);
         }
-        if !progress.finished {
-            progress.finished = has_value(&FINISH, data);
-        }
+        self.recent.push(data);
         if has_value(&USAGE, data) || has_value(&ERROR, data) {
             self.watch.read(data);
             progress.failed |= self.watch.failed;

@@ -10,6 +10,7 @@ use std::sync::LazyLock;
 use memchr::memmem::{self, Finder};
 
 use super::Progress;
+use super::recent::Recent;
 use super::watch::UsageWatch;
 use crate::protocol::Dialect;
 use crate::protocol::json::{Root, Scanner};
@@ -33,6 +34,7 @@ pub struct Reader {
     last: Vec<u8>,
     /// The same of the one before.
     prior: Vec<u8>,
+    recent: Recent,
     /// Read from a chunk older than both.
     read: Option<Usage>,
 }
@@ -43,6 +45,13 @@ impl Reader {
     }
 }
 
+impl Reader {
+    /// Whether the model has said why it stopped, or the prompt was blocked.
+    pub fn finished(&self) -> bool {
+        self.recent.any(|event| FINISH.find(event).is_some() || BLOCKED.find(event).is_some())
+    }
+}
+
 impl super::Reader for Reader {
     #[inline]
     fn event(&mut self, event: Event<'_>, progress: &mut Progress) {
@@ -50,9 +59,7 @@ impl super::Reader for Reader {
         if !progress.content {
             progress.content = has_parts(data);
         }
-        if !progress.finished {
-            progress.finished = FINISH.find(data).is_some() || BLOCKED.find(data).is_some();
-        }
+        self.recent.push(data);
         let Some(at) = USAGE.find(data) else {
             // A failure reports no usage; so only such chunks need a second look.
             progress.failed |= is_failure(data);
