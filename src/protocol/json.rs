@@ -8,19 +8,24 @@
 //! only where a watched key or value lies on a chunk border, bounded by [`MAX_KEY`] and [`Want::Value`]. The outcome does
 //! not depend on the chunk borders.
 //!
-//! Stricter than nothing, laxer than RFC 8259 in exactly three points, all of them inside strings, which the provider
-//! judges anyway: raw control characters pass, bytes that are not UTF-8 pass, and `\u` escapes need four hex digits but no
-//! matching surrogate. A byte order mark is refused (RFC 8259 section 8.1 lets a parser do so).
+//! Laxer than RFC 8259 inside strings only, whose text the provider judges anyway: a backslash takes the next byte with
+//! it, but which escape sequence that makes is not judged, nor are raw control characters and bytes that are not UTF-8.
+//! So every parser that reads a text at all finds its strings, and hence its keys and values, in the same places. A byte
+//! order mark is refused (RFC 8259 section 8.1 lets a parser do so).
 //!
-//! Speed: strings are crossed by words, and by SIMD (`memchr`) beyond sixteen bytes; outside strings every step is a few
-//! compares, and the usual pairs (`":`, `,"`, `{"`) are taken at once.
+//! Speed: strings are crossed with SIMD (see `text`); outside strings every step is a few compares, and the usual pairs
+//! (`":`, `,"`, `{"`) are taken at once.
 
+mod grammar;
 mod text;
 
 #[cfg(test)]
 mod tests;
 
 use std::ops::Range;
+
+use grammar::State;
+use text::Block;
 
 use super::MAX_DEPTH;
 use crate::error::BodyError;
@@ -85,51 +90,21 @@ pub enum Root {
     ObjectOrArray,
 }
 
-/// Where in the grammar the next byte stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Root,
-    Value,
-    ValueOrEnd,
-    Key,
-    KeyOrEnd,
-    Colon,
-    /// Before a value that the watch wants.
-    Wanted,
-    Next,
-    KeyText,
-    ValueText,
-    Escape,
-    Hex(u8),
-    Literal(&'static [u8]),
-    Number(Number),
-    End,
-}
-
-/// Inside a number (RFC 8259 section 6).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Number {
-    Minus,
-    Zero,
-    Int,
-    Dot,
-    Frac,
-    Exp,
-    ExpSign,
-    ExpInt,
-}
-
 /// See the module.
 #[derive(Debug)]
 pub struct Scanner {
     state: State,
     root: Root,
-    /// The string that an escape interrupts is a key.
-    escape_in_key: bool,
+    /// The last frame ended inside a string, with a backslash that takes the next byte with it.
+    escape: bool,
     /// Open brackets.
     depth: usize,
-    /// A bit for each, the innermost lowest: set for an object.
-    objects: u128,
+    /// The innermost open bracket is an object's.
+    in_object: bool,
+    /// The same for the bracket at each depth, from 1.
+    objects: [bool; MAX_DEPTH + 1],
+    /// What must still come of `true`, `false` or `null`.
+    literal: &'static [u8],
     /// Keys at this depth are level 0.
     top: usize,
     /// Keys at this depth and above are told.
@@ -181,9 +156,11 @@ impl Scanner {
         Self {
             state: State::Root,
             root,
-            escape_in_key: false,
+            escape: false,
             depth: 0,
-            objects: 0,
+            in_object: false,
+            objects: [false; MAX_DEPTH + 1],
+            literal: b"",
             top: 1,
             watched: 1,
             offset: 0,
@@ -200,8 +177,7 @@ impl Scanner {
     /// from an arbitrary state: the caller stops.
     #[inline]
     pub fn feed<W: Watch>(&mut self, frame: &[u8], watch: &mut W) -> Result<(), BodyError> {
-        let mut at = 0;
-        let state = self.run(frame, &mut at, watch)?;
+        let state = self.run(frame, watch)?;
         // A capture goes on in the next frame.
         if let (Some(start), Want::Value { limit }) = (self.start, self.want) {
             self.spill.add(&frame[start.saturating_sub(self.offset)..], limit);
@@ -229,243 +205,118 @@ impl Scanner {
         self.state == State::End
     }
 
-    /// The machine. One arm per state; an arm that can foresee the usual next byte takes it too.
-    #[expect(clippy::too_many_lines, reason = "a flat table of states; splitting it would spill its registers")]
-    fn run<W: Watch>(&mut self, frame: &[u8], at: &mut usize, watch: &mut W) -> Result<State, BodyError> {
+    /// The road that nearly all bytes take: strings, and the bytes between them in JSON without layout. Each step hands over
+    /// to the next without a jump table; whatever is not the usual next byte goes to [`Scanner::detour`].
+    fn run<W: Watch>(&mut self, frame: &[u8], watch: &mut W) -> Result<State, BodyError> {
+        // The first byte may belong to a backslash that ended the frame before.
+        let mut i = usize::from(self.escape);
+        let mut block = Block::before(i);
         let mut state = self.state;
-        let mut i = *at;
         // Where the current key starts in this frame.
         let mut key = 0;
-        while let Some(&byte) = frame.get(i) {
-            match state {
-                State::ValueText => {
-                    i = text::end(frame, i);
-                    match frame.get(i) {
-                        None => {}
-                        Some(b'"') => {
-                            i += 1;
-                            if self.depth <= self.watched {
-                                self.ended(frame, i, watch)?;
-                            }
-                            state = State::Next;
-                        }
-                        Some(_) => match text::escape(frame, i) {
-                            Some(after) => i = after,
-                            None => {
-                                i += 1;
-                                self.escape_in_key = false;
-                                state = State::Escape;
-                            }
-                        },
-                    }
+        while i < frame.len() {
+            if state == State::KeyText {
+                let Some(end) = block.end(frame, i) else { break };
+                i = end + 1;
+                state = State::Colon;
+                if self.depth <= self.watched {
+                    self.tell(&frame[key..end], watch)?;
+                } else if frame.get(i) == Some(&b':') {
+                    i += 1;
+                    state = State::Value;
                 }
-                State::KeyText => {
-                    i = text::end(frame, i);
-                    match frame.get(i) {
-                        None => {}
-                        Some(b'"') => {
-                            state = State::Colon;
-                            if self.depth <= self.watched {
-                                self.tell(&frame[key..i], watch)?;
-                            } else if frame.get(i + 1) == Some(&b':') {
-                                i += 1;
-                                state = State::Value;
-                            }
-                            i += 1;
-                        }
-                        Some(_) => {
-                            i += 1;
-                            self.escape_in_key = true;
-                            state = State::Escape;
-                        }
-                    }
-                }
-                State::Next => match byte {
-                    b',' => {
-                        i += 1;
-                        if self.objects & 1 == 0 {
-                            state = State::Value;
-                        } else if frame.get(i) == Some(&b'"') {
-                            i += 1;
-                            key = i;
-                            state = State::KeyText;
-                        } else {
-                            state = State::Key;
-                        }
-                    }
-                    b'}' | b']' => {
-                        i += 1;
-                        state = self.close(byte, frame, i, watch)?;
-                    }
-                    _ if is_space(byte) => i += 1,
-                    _ => return Err(self.broken("`,` or the end of an object or array", i)),
-                },
-                State::Value | State::ValueOrEnd => match byte {
-                    b'"' => {
+            }
+            if state == State::Value {
+                match frame.get(i) {
+                    Some(b'"') => {
                         i += 1;
                         state = State::ValueText;
                     }
-                    b'{' => {
-                        self.open(1)?;
-                        i += 1;
-                        state = State::KeyOrEnd;
-                        if frame.get(i) == Some(&b'"') {
-                            i += 1;
-                            key = i;
-                            state = State::KeyText;
-                        }
-                    }
-                    b'[' => {
-                        self.open(0)?;
-                        i += 1;
-                        state = State::ValueOrEnd;
-                    }
-                    b']' if state == State::ValueOrEnd => {
-                        i += 1;
-                        state = self.close(byte, frame, i, watch)?;
-                    }
-                    _ if is_space(byte) => i += 1,
-                    _ => {
-                        state = scalar(byte).ok_or_else(|| self.broken("a value", i))?;
-                        i += 1;
-                    }
-                },
-                State::Key | State::KeyOrEnd => match byte {
-                    b'"' => {
-                        i += 1;
-                        key = i;
-                        state = State::KeyText;
-                    }
-                    b'}' if state == State::KeyOrEnd => {
-                        i += 1;
-                        state = self.close(byte, frame, i, watch)?;
-                    }
-                    _ if is_space(byte) => i += 1,
-                    _ => return Err(self.broken("a key in quotes", i)),
-                },
-                State::Colon => match byte {
-                    b':' => {
-                        i += 1;
-                        // Inside a captured value its own keys come here too, and must not start it anew.
-                        let wanted = self.start.is_none() && matches!(self.want, Want::Value { .. });
-                        state = if wanted { State::Wanted } else { State::Value };
-                    }
-                    _ if is_space(byte) => i += 1,
-                    _ => return Err(self.broken("`:`", i)),
-                },
-                State::Wanted => {
-                    if is_space(byte) {
-                        i += 1;
-                    } else {
-                        self.start = Some(self.offset + i);
-                        state = State::Value;
-                    }
-                }
-                State::Number(number) => match number.step(byte) {
-                    Some(next) => {
-                        i += 1;
-                        state = State::Number(next);
-                    }
-                    None if number.may_end() => {
-                        if self.depth <= self.watched {
-                            self.ended(frame, i, watch)?;
-                        }
-                        state = State::Next;
-                    }
-                    None => return Err(self.broken("a digit", i)),
-                },
-                State::Literal(rest) => {
-                    if rest.first() != Some(&byte) {
-                        return Err(self.broken("`true`, `false` or `null`", i));
-                    }
-                    i += 1;
-                    state = State::Literal(&rest[1..]);
-                    if rest.len() == 1 {
-                        if self.depth <= self.watched {
-                            self.ended(frame, i, watch)?;
-                        }
-                        state = State::Next;
-                    }
-                }
-                State::Escape => {
-                    if byte == b'u' {
-                        state = State::Hex(4);
-                    } else if text::is_simple_escape(byte) {
-                        state = self.interrupted();
-                    } else {
-                        return Err(self.broken("an escape sequence", i));
-                    }
-                    i += 1;
-                }
-                State::Hex(left) => {
-                    if !byte.is_ascii_hexdigit() {
-                        return Err(self.broken("four hex digits", i));
-                    }
-                    i += 1;
-                    state = if left > 1 { State::Hex(left - 1) } else { self.interrupted() };
-                }
-                State::Root => match byte {
-                    b'{' => {
-                        self.open(1)?;
+                    Some(b'{') => {
+                        self.open(true)?;
                         i += 1;
                         state = State::KeyOrEnd;
                     }
-                    b'[' if self.root == Root::ObjectOrArray => {
-                        self.open(0)?;
+                    Some(b'[') => {
+                        self.open(false)?;
                         i += 1;
-                        self.top = 2;
-                        self.watched = 2;
+                        // No value ends an array, so one that starts here may as well come behind a comma.
+                        if matches!(frame.get(i), Some(b'"' | b'{')) {
+                            continue;
+                        }
                         state = State::ValueOrEnd;
                     }
-                    _ if is_space(byte) => i += 1,
-                    _ => return Err(self.broken("a JSON object", i)),
-                },
-                State::End => {
-                    if !is_space(byte) {
-                        return Err(self.broken("nothing more after the JSON object", i));
-                    }
-                    i += 1;
+                    _ => {}
                 }
             }
+            if state == State::ValueText {
+                let Some(end) = block.end(frame, i) else { break };
+                i = end + 1;
+                state = State::Next;
+                if self.depth <= self.watched {
+                    self.ended(frame, i, watch)?;
+                }
+            }
+            if state == State::Next {
+                match frame.get(i) {
+                    Some(b',') => {
+                        i += 1;
+                        state = if self.in_object { State::Key } else { State::Value };
+                    }
+                    Some(bracket @ (b'}' | b']')) => {
+                        i += 1;
+                        state = self.close(*bracket, frame, i, watch)?;
+                        continue;
+                    }
+                    _ => {}
+                }
+            }
+            if matches!(state, State::Key | State::KeyOrEnd) && frame.get(i) == Some(&b'"') {
+                i += 1;
+                key = i;
+                state = State::KeyText;
+                continue;
+            }
+            (state, i) = self.detour(state, frame, i, watch)?;
+            key = i;
         }
-        *at = i;
-        let in_key = match state {
-            State::KeyText => true,
-            State::Escape | State::Hex(_) => self.escape_in_key,
-            _ => false,
-        };
-        if in_key && self.depth <= self.watched {
-            self.spill.add(&frame[key..], MAX_KEY);
-        }
+        self.suspend(state, &block, frame, key);
         Ok(state)
     }
 
-    /// The string that an escape sequence interrupted goes on.
-    fn interrupted(&self) -> State {
-        if self.escape_in_key { State::KeyText } else { State::ValueText }
+    /// The frame ends inside a string, perhaps.
+    fn suspend(&mut self, state: State, block: &Block, frame: &[u8], key: usize) {
+        let in_key = state == State::KeyText;
+        if in_key && self.depth <= self.watched {
+            self.spill.add(frame.get(key..).unwrap_or_default(), MAX_KEY);
+        }
+        let in_text = in_key || state == State::ValueText;
+        if !frame.is_empty() {
+            self.escape = in_text && block.is_escaped(frame, frame.len());
+        }
     }
 
     #[inline]
-    fn open(&mut self, object: u128) -> Result<(), BodyError> {
-        if self.depth == MAX_DEPTH {
-            return Err(BodyError::TooDeep);
-        }
+    fn open(&mut self, object: bool) -> Result<(), BodyError> {
         self.depth += 1;
-        self.objects = self.objects << 1 | object;
+        *self.objects.get_mut(self.depth).ok_or(BodyError::TooDeep)? = object;
+        self.in_object = object;
         Ok(())
     }
 
     /// `end` is the place behind the bracket.
     #[inline]
     fn close<W: Watch>(&mut self, bracket: u8, frame: &[u8], end: usize, watch: &mut W) -> Result<State, BodyError> {
-        if (self.objects & 1 == 1) != (bracket == b'}') {
+        if self.in_object != (bracket == b'}') {
             return Err(self.broken("the bracket that was opened", end - 1));
         }
-        self.objects >>= 1;
         self.depth -= 1;
+        self.in_object = self.objects[self.depth];
         if self.depth <= self.watched {
             self.ended(frame, end, watch)?;
             if self.depth == 0 {
+                // At once, so that it is known even if the frame goes on with a fault.
+                self.state = State::End;
                 return Ok(State::End);
             }
         }
@@ -509,46 +360,4 @@ impl Scanner {
     fn broken(&self, what: &'static str, at: usize) -> BodyError {
         BodyError::Broken { what, at: (self.offset + at) as u64 }
     }
-}
-
-impl Number {
-    /// The state behind `byte`; `None` when it does not go on with the number.
-    #[inline]
-    fn step(self, byte: u8) -> Option<Self> {
-        let digit = byte.is_ascii_digit();
-        match self {
-            Self::Minus if byte == b'0' => Some(Self::Zero),
-            Self::Minus | Self::Int if digit => Some(Self::Int),
-            Self::Zero | Self::Int if byte == b'.' => Some(Self::Dot),
-            Self::Zero | Self::Int | Self::Frac if byte | 0x20 == b'e' => Some(Self::Exp),
-            Self::Dot | Self::Frac if digit => Some(Self::Frac),
-            Self::Exp if byte == b'+' || byte == b'-' => Some(Self::ExpSign),
-            Self::Exp | Self::ExpSign | Self::ExpInt if digit => Some(Self::ExpInt),
-            _ => None,
-        }
-    }
-
-    #[inline]
-    fn may_end(self) -> bool {
-        matches!(self, Self::Zero | Self::Int | Self::Frac | Self::ExpInt)
-    }
-}
-
-/// The state behind the first byte of a number or literal.
-#[inline]
-fn scalar(byte: u8) -> Option<State> {
-    match byte {
-        b'-' => Some(State::Number(Number::Minus)),
-        b'0' => Some(State::Number(Number::Zero)),
-        b'1'..=b'9' => Some(State::Number(Number::Int)),
-        b't' => Some(State::Literal(b"rue")),
-        b'f' => Some(State::Literal(b"alse")),
-        b'n' => Some(State::Literal(b"ull")),
-        _ => None,
-    }
-}
-
-#[inline]
-fn is_space(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
 }

@@ -285,8 +285,10 @@ fn decode<'a>(raw: &[u8], plain: &'a mut [u8; MAX_KEY]) -> Option<&'a [u8]> {
                 let code = u32::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?;
                 (u8::try_from(code).ok().filter(u8::is_ascii)?, tail)
             }
-            // The short escapes stand for characters that none of our keys has.
-            (b'\\', _) => return None,
+            // These stand for characters that none of our keys has.
+            (b'\\', [b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] | []) => return None,
+            // No escape sequence at all, but a careless parser takes the byte for itself.
+            (b'\\', [byte, tail @ ..]) => (*byte, tail),
             _ => (*byte, tail),
         };
         len += 1;

@@ -121,9 +121,6 @@ fn faults_say_where() {
     refused(r#"{"a":1E5.5}"#, "`,` or the end of an object or array", 8);
     refused(r#"{"a":NaN}"#, "a value", 5);
     refused(r#"{"a":'b'}"#, "a value", 5);
-    refused(r#"{"a":"\x"}"#, "an escape sequence", 7);
-    refused(r#"{"a":"\u12g4"}"#, "four hex digits", 10);
-    refused(r#"{"\q":1}"#, "an escape sequence", 3);
     refused(r#"{}{}"#, "nothing more after the JSON object", 2);
 }
 
@@ -153,7 +150,8 @@ fn depth() {
 fn leniencies() {
     assert!(is_valid(b"{\"a\":\"\n\x01\"}"), "raw control characters");
     assert!(is_valid(b"{\"a\":\"\xff\xfe\"}"), "bytes that are not UTF-8");
-    assert!(is_valid(br#"{"a":"\ud800"}"#), "lone surrogates");
+    assert!(is_valid(br#"{"a":"\ud800\q\u12"}"#), "escape sequences");
+    assert!(!is_valid(br#"{"a":"\"}"#), "but a backslash takes the quote with it");
 }
 
 fn json() -> impl Strategy<Value = serde_json::Value> {
@@ -215,8 +213,13 @@ fn judge(text: &[u8]) -> bool {
         .iter()
         .map(|&byte| {
             in_text ^= byte == b'"' && !escaped;
-            escaped = in_text && byte == b'\\' && !escaped;
-            if in_text && byte < b' ' { b'x' } else { byte }
+            let taken = escaped;
+            escaped = in_text && byte == b'\\' && !taken;
+            match byte {
+                _ if taken => b'n',
+                0..b' ' if in_text => b'x',
+                _ => byte,
+            }
         })
         .collect();
     let lenient = String::from_utf8_lossy(&lenient);

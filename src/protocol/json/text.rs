@@ -1,57 +1,118 @@
-//! Crossing the inside of a JSON string.
+//! Where a JSON string ends.
 //!
-//! Invariant: [`end`] never passes over a quote or a backslash; it looks at nothing else.
+//! Sixty-four bytes at a time become a bit mask of their quotes; the end of a short string is then found by a shift and a
+//! count, and several strings share a block. What is longer goes to `memchr`.
+//!
+//! Invariant: the end is the first quote that stands behind an even number of backslashes. That is the whole of what a
+//! backslash means here: it takes the next byte with it. Which byte that is, is not judged.
 
-use memchr::memchr2;
+use memchr::memchr;
+use wide::u8x16;
 
-/// The place of the first quote or backslash at or after `from`, or the end of the frame.
-///
-/// Two words inline before `memchr` is called: most keys and short values end within them, and the call costs as much as
-/// reading them.
-#[inline]
-pub fn end(frame: &[u8], from: usize) -> usize {
-    let mut at = from;
-    for _ in 0..2 {
-        let Some(word) = frame.get(at..).and_then(<[u8]>::first_chunk) else {
-            let inside = frame[at..].iter().position(|&byte| byte == b'"' || byte == b'\\');
-            return inside.map_or(frame.len(), |n| at + n);
-        };
-        let mask = hits(u64::from_le_bytes(*word));
-        if mask != 0 {
-            return at + mask.trailing_zeros() as usize / 8;
+const LEN: usize = 64;
+
+/// The quotes of one block of a frame.
+#[derive(Debug)]
+pub struct Block {
+    /// Its place in the frame.
+    start: usize,
+    /// A bit for each quote.
+    quotes: u64,
+    /// Bytes in front of this place are not backslashes of the current string, whatever they are.
+    floor: usize,
+}
+
+impl Block {
+    /// Before the first string of a frame. `floor` is 1 where a backslash at the end of the frame before takes the first
+    /// byte with it.
+    #[inline]
+    pub fn before(floor: usize) -> Self {
+        // So far in front of every place that no place is inside.
+        Self { start: 0usize.wrapping_sub(LEN), quotes: 0, floor }
+    }
+
+    /// The place of the quote that ends the string whose next byte is at `from`; `None` when it is not in this frame.
+    #[inline]
+    pub fn end(&mut self, frame: &[u8], from: usize) -> Option<usize> {
+        let shift = from.wrapping_sub(self.start);
+        if shift < LEN {
+            let quotes = self.quotes >> shift;
+            if quotes != 0 {
+                let at = from + quotes.trailing_zeros() as usize;
+                // A backslash there may itself be taken; the far road finds out.
+                if frame.get(at.wrapping_sub(1)) != Some(&b'\\') {
+                    return Some(at);
+                }
+            }
         }
-        at += 8;
+        self.far_end(frame, from)
     }
-    memchr2(b'"', b'\\', &frame[at..]).map_or(frame.len(), |n| at + n)
-}
 
-/// The place behind the escape sequence that starts at `at`, when it is whole and valid; `None` leaves the judgement to the
-/// slow path.
-#[inline]
-pub fn escape(frame: &[u8], at: usize) -> Option<usize> {
-    let &byte = frame.get(at + 1)?;
-    if is_simple_escape(byte) {
-        return Some(at + 2);
+    /// Whether a backslash takes the byte at `at` with it; `at` may be the frame's end.
+    #[inline]
+    pub fn is_escaped(&self, frame: &[u8], at: usize) -> bool {
+        frame.get(at.wrapping_sub(1)) == Some(&b'\\') && self.is_behind_odd_run(frame, at)
     }
-    let digits = frame.get(at + 2..at + 6)?;
-    (byte == b'u' && digits.iter().all(u8::is_ascii_hexdigit)).then_some(at + 6)
+
+    #[cold]
+    fn is_behind_odd_run(&self, frame: &[u8], at: usize) -> bool {
+        let before = frame.get(self.floor..at).unwrap_or_default();
+        before.iter().rev().take_while(|&&byte| byte == b'\\').count() % 2 == 1
+    }
+
+    #[inline(never)]
+    fn far_end(&mut self, frame: &[u8], mut from: usize) -> Option<usize> {
+        loop {
+            let mut shift = from.wrapping_sub(self.start);
+            if shift < LEN && self.quotes >> shift == 0 {
+                from = self.start + LEN;
+                shift = LEN;
+            }
+            if shift >= LEN {
+                if from >= frame.len() {
+                    return None;
+                }
+                self.load(frame, from);
+                shift = 0;
+            }
+            let quotes = self.quotes >> shift;
+            let at = if quotes == 0 {
+                // A whole block without a quote: a long text.
+                let beyond = self.start + LEN;
+                beyond + memchr(b'"', frame.get(beyond..)?)?
+            } else {
+                from + quotes.trailing_zeros() as usize
+            };
+            if !self.is_escaped(frame, at) {
+                return Some(at);
+            }
+            from = at + 1;
+        }
+    }
+
+    #[inline]
+    fn load(&mut self, frame: &[u8], start: usize) {
+        let rest = frame.get(start..).unwrap_or_default();
+        self.start = start;
+        self.quotes = match rest.first_chunk() {
+            Some(bytes) => quotes(bytes),
+            None => {
+                let mut padded = [0; LEN];
+                padded[..rest.len()].copy_from_slice(rest);
+                quotes(&padded)
+            }
+        };
+    }
 }
 
-/// Whether `\` and this byte are an escape sequence by themselves (RFC 8259 section 7).
+/// A bit for each quote.
 #[inline]
-pub fn is_simple_escape(byte: u8) -> bool {
-    matches!(byte, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't')
-}
-
-/// The high bit of each byte that is a quote or backslash. Bits above the lowest may be wrong (a borrow runs upwards), the
-/// lowest is right.
-#[inline]
-fn hits(word: u64) -> u64 {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGHS: u64 = ONES << 7;
-    let borrows = |byte: u8| (word ^ (ONES * u64::from(byte))).wrapping_sub(ONES);
-    // Both are ASCII, so `!word` may take out every byte above 127, as the plain form does with each difference.
-    (borrows(b'"') | borrows(b'\\')) & !word & HIGHS
+fn quotes(bytes: &[u8; LEN]) -> u64 {
+    let lanes = bytes.as_chunks::<16>().0.iter().enumerate();
+    lanes.fold(0, |mask, (n, lane)| {
+        let hits = u8x16::new(*lane).simd_eq(u8x16::splat(b'"')).to_bitmask();
+        mask | u64::from(hits) << (n * 16)
+    })
 }
 
 #[cfg(test)]
@@ -59,25 +120,57 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn plain(frame: &[u8], from: usize) -> usize {
-        (from..frame.len()).find(|&i| matches!(frame[i], b'"' | b'\\')).unwrap_or(frame.len())
+    /// Byte by byte.
+    fn plain(frame: &[u8], from: usize) -> Option<usize> {
+        let mut at = from;
+        loop {
+            match frame.get(at)? {
+                b'"' => return Some(at),
+                b'\\' => at += 2,
+                _ => at += 1,
+            }
+        }
+    }
+
+    fn frame() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop_oneof![
+            8 => Just("x"),
+            4 => Just("\""),
+            4 => Just("\\\\"),
+            2 => Just("\\n"),
+            2 => Just("\\\""),
+            1 => Just("\\"),
+            2 => Just("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"),
+        ];
+        proptest::collection::vec(piece, 0..60).prop_map(|pieces| pieces.concat().into_bytes())
     }
 
     proptest! {
-        #[test]
-        fn end_is_the_first_quote_or_backslash(
-            frame in proptest::collection::vec(prop_oneof![9 => any::<u8>(), 1 => Just(b'"'), 1 => Just(b'\\')], 0..200),
-            from in 0usize..200,
-        ) {
-            let from = from.min(frame.len());
-            prop_assert_eq!(end(&frame, from), plain(&frame, from));
-        }
+        #![proptest_config(ProptestConfig::with_cases(3000))]
 
+        /// Strings with nothing but their quotes between them.
         #[test]
-        fn words_find_the_lowest(bytes in proptest::array::uniform8(prop_oneof![any::<u8>(), Just(b'"'), Just(b'\\'), Just(b'#'), Just(b']')])) {
-            let mask = hits(u64::from_le_bytes(bytes));
-            let lowest = (mask != 0).then(|| mask.trailing_zeros() as usize / 8);
-            prop_assert_eq!(lowest, bytes.iter().position(|&b| b == b'"' || b == b'\\'));
+        fn ends_are_those_found_byte_by_byte(frame in frame(), floor in 0..2usize) {
+            let mut block = Block::before(floor);
+            let mut from = floor;
+            loop {
+                let want = plain(&frame, from);
+                prop_assert_eq!(block.end(&frame, from), want);
+                let Some(end) = want else { break };
+                from = end + 1;
+            }
+        }
+    }
+
+    #[test]
+    fn runs_of_backslashes() {
+        for run in 0..140 {
+            for before in 0..70 {
+                let frame = [vec![b'x'; before], vec![b'\\'; run], b"\"\"".to_vec()].concat();
+                let end = before + run + run % 2;
+                assert_eq!(Block::before(0).end(&frame, 0), Some(end), "{before} and {run}");
+                assert_eq!(Block::before(0).is_escaped(&frame, before + run), run % 2 == 1);
+            }
         }
     }
 }

@@ -122,6 +122,7 @@ fn ambiguous() {
     let escaped = |endpoint, body: &str, field| refuses(endpoint, body, &BodyError::FieldEscaped { field });
     escaped(Messages, r#"{"mod\u0065l":"a"}"#, "model");
     escaped(Messages, r#"{"model":"a","\u006Dodel":"b"}"#, "model");
+    escaped(Messages, r#"{"m\odel":"a"}"#, "model");
     escaped(
         Responses,
         r#"{"\u006d\u0061\u0078\u005f\u006f\u0075\u0074\u0070\u0075\u0074\u005f\u0074\u006f\u006b\u0065\u006e\u0073":1}"#,
