@@ -108,11 +108,12 @@ async fn exchange(
     let reused = conn.served > 0;
     let name = || -> Box<str> { provider.name.as_ref().into() };
     let answer = {
-        let mut head = std::pin::pin!(conn.sender.try_send_request(request));
+        let mut head = std::pin::pin!(tokio::task::unconstrained(conn.sender.try_send_request(request)));
         let exchange = poll_fn(|cx| {
             // The connection first: it writes the request and reads the answer that `head` then finds.
             let ended = conn.drive(cx).is_ready();
             // With a waker that wakes nobody: whatever brings the head is driven right here, before it is looked for.
+            // Hence unconstrained: with the task's budget used up, the head would be pending and its wake-up lost.
             match head.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
                 Poll::Pending if ended => Poll::Ready(None),
                 Poll::Pending => Poll::Pending,
