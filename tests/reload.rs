@@ -14,6 +14,7 @@ use tollgate::agent::Agent;
 use tollgate::config::watch::{Contents, Watcher};
 use tollgate::config::{self, Loaded};
 use tollgate::protocol::Dialect;
+use tollgate::snapshot::keyring::digest;
 use tollgate::snapshot::live::{Follower, Live};
 use tollgate::telemetry::metrics::Metrics;
 
@@ -64,7 +65,9 @@ fn rules(keys: usize) -> String {
                     [[model]]\nname = \"m\"\nprovider = \"p\"\n"
         .to_owned();
     for i in 0..keys {
-        let _ = write!(text, "[[key]]\nname = \"key-{i}\"\nowner = \"dev-{i}\"\nteam = \"t\"\nsha256 = \"{i:064x}\"\n");
+        // A digest as keys have one: the keyring takes its first bytes for a hash, so counting would make one long chain.
+        let sha256: String = digest(format!("key-{i}").as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let _ = write!(text, "[[key]]\nname = \"key-{i}\"\nowner = \"dev-{i}\"\nteam = \"t\"\nsha256 = \"{sha256}\"\n");
     }
     text
 }
