@@ -135,6 +135,21 @@ impl Splitter {
     /// Tells the events from `at`, where an event starts, and keeps what is left of the frame.
     #[inline]
     fn whole(&mut self, frame: &[u8], mut at: usize, on: &mut impl FnMut(Event<'_>)) {
+        // A small event is within the limit however its size is counted.
+        while at < frame.len() {
+            match usual(frame, at) {
+                Some((event, next)) if next - at <= self.limit => {
+                    on(event);
+                    at = next;
+                }
+                _ => return self.any(frame, at, on),
+            }
+        }
+    }
+
+    /// The same, line by line.
+    #[inline(never)]
+    fn any(&mut self, frame: &[u8], mut at: usize, on: &mut impl FnMut(Event<'_>)) {
         let mut fields = Fields::default();
         let mut start = at;
         while at < frame.len() {
@@ -288,28 +303,29 @@ impl Fields {
     /// Takes a line that is not empty.
     #[inline]
     fn line(&mut self, buffer: &[u8], at: Range<usize>, joined: &mut Vec<u8>, bare_json: &mut bool) {
-        let line = &buffer[at.clone()];
+        let Some(line) = buffer.get(at.clone()) else { return };
         self.size += line.len() + 1;
-        if line[0] == b':' {
+        if line.starts_with(b":") {
             return;
         }
         self.pending = true;
         if let Some(value) = value(line, b"data") {
-            self.data_line(buffer, at.start + value..at.end, joined);
+            let at = at.start + value..at.end;
+            self.data_lines += 1;
+            if self.data_lines == 1 {
+                self.data = at;
+            } else {
+                self.join(buffer, at, joined);
+            }
         } else if let Some(value) = value(line, b"event") {
             self.name = at.start + value..at.end;
-        } else if line[0] == b'{' {
-            *bare_json = true;
+        } else {
+            *bare_json |= line.starts_with(b"{");
         }
     }
 
-    #[inline]
-    fn data_line(&mut self, buffer: &[u8], at: Range<usize>, joined: &mut Vec<u8>) {
-        self.data_lines += 1;
-        if self.data_lines == 1 {
-            self.data = at;
-            return;
-        }
+    #[cold]
+    fn join(&self, buffer: &[u8], at: Range<usize>, joined: &mut Vec<u8>) {
         if self.data_lines == 2 {
             joined.clear();
             joined.extend_from_slice(&buffer[self.data.clone()]);
@@ -320,9 +336,31 @@ impl Fields {
 
     #[inline]
     fn event<'a>(&self, buffer: &'a [u8], joined: &'a [u8]) -> Event<'a> {
-        let data = if self.data_lines == 1 { &buffer[self.data.clone()] } else { joined };
-        Event { name: &buffer[self.name.clone()], data }
+        let within = |at: &Range<usize>| buffer.get(at.clone()).unwrap_or_default();
+        Event { name: within(&self.name), data: if self.data_lines == 1 { within(&self.data) } else { joined } }
     }
+}
+
+/// The event at `at`, if it has the shape of nearly all: perhaps an `event:` line, one `data:` line, a blank line, each with
+/// the one space; and the place behind it.
+#[inline(always)]
+fn usual(frame: &[u8], at: usize) -> Option<(Event<'_>, usize)> {
+    let mut rest = frame.get(at..)?;
+    let mut name: &[u8] = b"";
+    if let Some(line) = rest.strip_prefix(b"event: ") {
+        (name, rest) = split_line(line)?;
+    }
+    let (data, rest) = split_line(rest.strip_prefix(b"data: ")?)?;
+    let rest = rest.strip_prefix(b"\n").or_else(|| rest.strip_prefix(b"\r\n"))?;
+    Some((Event { name, data }, frame.len() - rest.len()))
+}
+
+/// A line, and what is behind its end; `None` when the end is a bare `\r`, or not there.
+#[inline]
+fn split_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (line, rest) = text.split_at_checked(memchr2(b'\n', b'\r', text)?)?;
+    let rest = rest.strip_prefix(b"\n").or_else(|| rest.strip_prefix(b"\r\n"))?;
+    Some((line, rest))
 }
 
 /// Where in the line the value of this field starts.

@@ -46,6 +46,11 @@ fn classify(name: &[u8]) -> Option<Kind> {
 impl super::Reader for Reader {
     #[inline]
     fn event(&mut self, event: Event<'_>, progress: &mut Progress) {
+        // Nearly every event of a stream.
+        if event.name == b"content_block_delta" {
+            progress.content = true;
+            return;
+        }
         match kind::of(event, classify) {
             Some(Kind::Content) => progress.content = true,
             Some(Kind::Usage) => self.watch.read(event.data),
