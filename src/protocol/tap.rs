@@ -21,6 +21,7 @@ mod gemini;
 mod kind;
 mod recent;
 mod responses;
+mod shape;
 mod watch;
 
 use super::Dialect;
@@ -216,7 +217,7 @@ impl Json {
         let Some(scanner) = &mut self.scanner else { return };
         let fault = scanner.feed(frame, &mut self.watch).is_err();
         progress.failed |= self.watch.failed;
-        progress.terminal |= !fault && scanner.is_complete();
+        progress.terminal |= scanner.is_complete();
         if fault {
             self.scanner = None;
         }

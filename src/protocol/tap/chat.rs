@@ -2,7 +2,8 @@
 //!
 //! Invariant: a chunk is parsed only when it may carry usage or an error, or while content has not begun. Both keys are
 //! looked for with their quotes, which cannot stand unescaped inside a JSON string, so what a model says never looks like
-//! them; a hit deeper inside (in a tool's arguments) only costs the parse.
+//! them; a hit deeper inside (in a tool's arguments) only costs the parse. A chunk that differs from one already looked
+//! through only inside its delta is not looked through again (`shape`).
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -12,6 +13,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 
 use super::Progress;
 use super::recent::Recent;
+use super::shape::Shape;
 use super::watch::UsageWatch;
 use crate::protocol::Dialect;
 use crate::protocol::sse::Event;
@@ -26,11 +28,12 @@ static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"error
 pub struct Reader {
     watch: UsageWatch,
     recent: Recent,
+    shape: Shape,
 }
 
 impl Default for Reader {
     fn default() -> Self {
-        Self { watch: UsageWatch::new(Dialect::Chat), recent: Recent::default() }
+        Self { watch: UsageWatch::new(Dialect::Chat), recent: Recent::default(), shape: Shape::default() }
     }
 }
 
@@ -55,6 +58,9 @@ impl super::Reader for Reader {
             progress.terminal = true;
             return;
         }
+        if self.shape.fits(data) && event.name.is_empty() {
+            return;
+        }
         if !progress.content {
             progress.content = has_content(data);
         }
@@ -62,6 +68,8 @@ impl super::Reader for Reader {
         if has_value(&USAGE, data) || has_value(&ERROR, data) {
             self.watch.read(data);
             progress.failed |= self.watch.failed;
+        } else if progress.content {
+            self.shape.learn(data);
         }
         progress.failed |= event.name == b"error";
     }

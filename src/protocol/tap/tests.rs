@@ -23,7 +23,7 @@ fn run(mut tap: Tap, frames: &[&[u8]]) -> Total {
         events += tap.feed(frame).events;
     }
     tap.finish();
-    let Progress { content, terminal, failed, .. } = tap.progress;
+    let Progress { content, terminal, failed } = tap.progress;
     assert_eq!(terminal, tap.terminal());
     Total { events, content, terminal, failed, usage: tap.usage() }
 }
@@ -103,6 +103,23 @@ fn chat_stream() {
     assert_eq!(total, Total { events: 5, content: true, terminal: true, failed: false, usage: usage(36, 64, 5, 0) });
     let (_, terminal, total) = stream(Dialect::Chat, &events[..4]);
     assert_eq!((terminal, total.usage), (0, None), "a cut stream told no usage");
+}
+
+#[test]
+fn chat_chunks_that_are_alike() {
+    let chunk = |delta: &str, behind: &str| {
+        format!(
+            "data: {{\"id\":\"c\",\"choices\":[{{\"index\":0,\"delta\":{delta},\"finish_reason\":null}}]{behind}}}\n\n"
+        )
+    };
+    let text = chunk("{\"content\":\"a\"}", "");
+    let told = chunk("{\"content\":\"a\"}", ",\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":1}");
+    let failed = chunk("{\"content\":\"a\"}", ",\"error\":{\"code\":502}");
+    let call = chunk("{\"tool_calls\":[{\"function\":{\"arguments\":\"{}\"}}]}", "");
+    let (content, _, total) = stream(Dialect::Chat, &[ROLE, &text, &text, &call, &told, &text, &call]);
+    assert_eq!((content, total.events, total.usage), (2, 7, usage(3, 0, 1, 0)));
+    assert!(!total.failed);
+    assert!(stream(Dialect::Chat, &[&text, &text, &text, &failed, &text]).2.failed);
 }
 
 #[test]
@@ -205,12 +222,60 @@ fn gemini_stream() {
 }
 
 #[test]
+fn how_streams_end() {
+    let ended = |dialect, events: &[&str]| {
+        let mut tap = Tap::stream(dialect);
+        for event in events {
+            tap.feed(event.as_bytes());
+        }
+        tap.finish();
+        tap.ended_well()
+    };
+    let text = "data: {\"id\":\"c\",\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":null}]}\n\n";
+    let stop = "data: {\"id\":\"c\",\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
+    let told = "data: {\"id\":\"c\",\"choices\":[],\"usage\":{\"prompt_tokens\":1}}\n\n";
+    assert!(!ended(Dialect::Chat, &[]), "nothing came");
+    assert!(!ended(Dialect::Chat, &[text, text, text, text]), "cut");
+    assert!(ended(Dialect::Chat, &[text, text, text, stop]));
+    assert!(ended(Dialect::Chat, &[text, text, text, stop, told]));
+    assert!(ended(Dialect::Chat, &[text, "data: [DONE]\n\n"]));
+    assert!(ended(Dialect::Chat, &[text, text, "data: {\"error\":{}}\n\n"]));
+
+    let chunk = gemini_chunk("[{\"text\":\"a\"}]", 5, 1);
+    let stop = chunk.replace("\"}]}}]", "\"}]},\"finishReason\":\"STOP\"}]");
+    let large = stop.replace("\"a\"", &format!("\"{}\"", "a".repeat(10_000)));
+    let blocked =
+        "data: {\"promptFeedback\":{\"blockReason\":\"OTHER\"},\"usageMetadata\":{\"promptTokenCount\":1}}\n\n";
+    assert!(!ended(Dialect::Gemini, &[]));
+    assert!(!ended(Dialect::Gemini, &[&chunk, &chunk, &chunk, &chunk]));
+    assert!(ended(Dialect::Gemini, &[&chunk, &chunk, &chunk, &stop]));
+    assert!(ended(Dialect::Gemini, &[&chunk, &stop, &chunk]), "usage behind the reason");
+    assert!(ended(Dialect::Gemini, &[&chunk, &large]), "a chunk too large to keep");
+    assert!(ended(Dialect::Gemini, &[&chunk, &large, &chunk]));
+    let image = "A".repeat(10_000);
+    let first = format!(
+        "data: {{\"usageMetadata\":{{\"promptTokenCount\":5}},\"candidates\":[{{\"finishReason\":\"STOP\",\"content\":{{\"parts\":[{{\"inlineData\":{{\"data\":\"{image}\"}}}}]}}}}]}}\n\n"
+    );
+    assert!(ended(Dialect::Gemini, &[&chunk, &first]), "the same, with its usage in front");
+    assert!(ended(Dialect::Gemini, &[&chunk, "data: {\"candidates\":[{\"finishReason\":\"STOP\"}]}\n\n"]), "no usage");
+    assert!(ended(Dialect::Gemini, &[blocked]));
+
+    assert!(!ended(Dialect::Anthropic, &ANTHROPIC[..7]));
+    assert!(ended(Dialect::Anthropic, &ANTHROPIC));
+}
+
+#[test]
 fn gemini_usage_in_arguments_is_none() {
     let call = "[{\"functionCall\":{\"name\":\"f\",\"args\":{\"usageMetadata\":{\"promptTokenCount\":77},\"x\":\"usageMetadata\"}}}]";
     assert_eq!(stream(Dialect::Gemini, &[&gemini_chunk(call, 5, 6)]).2.usage, usage(5, 0, 6, 0));
     let alone = format!("data: {{\"candidates\":[{{\"content\":{{\"parts\":{call}}}}}],\"modelVersion\":\"g\"}}\n\n");
     let text = gemini_chunk("[{\"text\":\"a\"}]", 5, 4);
-    assert_eq!(stream(Dialect::Gemini, &[&text, &alone]).2.usage, usage(5, 0, 4, 0), "falls back on the chunk before");
+    assert_eq!(stream(Dialect::Gemini, &[&text, &alone]).2.usage, usage(5, 0, 4, 0), "the chunk before counts");
+    assert_eq!(
+        stream(Dialect::Gemini, &[&text, &alone, &alone, &alone]).2.usage,
+        usage(5, 0, 4, 0),
+        "however many come"
+    );
     assert_eq!(stream(Dialect::Gemini, &[&alone]).2.usage, None);
 }
 
