@@ -24,8 +24,8 @@ Examples:
 
   tollgate mock --fault status=529,retry-after=2,count=3
   tollgate mock --fault cut=5,how=reset,nth=2 --fault silence=3,every=10
-      Fails: the first three calls with 529; or the second breaks off after 5 events, and of the others every tenth
-      falls silent after 3.
+      Fails: the first three calls with 529; or the second breaks off after 5 events, and of
+      the others every tenth falls silent after 3.
 
   tollgate mock --script slow.toml --record calls.jsonl
       Plays a script and keeps what arrives, keys cut to their first 8 characters.
@@ -33,17 +33,20 @@ Examples:
 An agent whose user says: run `date` and tell me what it printed
 gets its own shell tool called with that command, and then hears what it printed.
 
-Faults (--fault WHAT[,WHICH…], first match wins; a streamed answer is counted in events, a JSON answer in halves):
+Faults: --fault WHAT[,WHICH…], the first match wins. A streamed answer is counted in events, a
+JSON answer in halves.
   what    status=CODE [retry-after=S, message=TEXT, body=TEXT]   a refusal
           reset | close | hang | garbage                         before the response head
-          headers-then-reset
+          headers-then-reset                                     after it
           cut=N [how=reset|close|clean]                          stops after N events
-          error=N [code=CODE, message=TEXT]                      an error inside the stream after N events
+          error=N [code=CODE, message=TEXT]                      an error after N events
           silence=N                                              nothing more after N events
           hold                                                   complete, but never ends
-  which   path=PART, dialect=anthropic|chat|responses|gemini, stream=yes|no, skip=N, nth=N, every=N, count=N
+  which   path=PART, dialect=anthropic|chat|responses|gemini, stream=yes|no,
+          skip=N, nth=N, every=N, count=N
 
-While it runs: GET /__stats tells what it has counted, POST /__script plays another script (JSON, the script file's fields).";
+While it runs: GET /__stats tells what it has counted; POST /__script plays another script (its
+fields, as JSON).";
 
 /// Run a simulated provider: all four dialects, no key, no cost
 #[derive(Debug, clap::Args)]
@@ -163,11 +166,12 @@ fn append(file: &Mutex<File>, request: &Recorded) -> io::Result<()> {
 }
 
 fn greeting(url: &str) -> String {
+    let hi = r#""messages":[{"role":"user","content":"hi"}]"#;
     format!(
         "A simulated provider answers at {url}, in all four dialects. Try it:
 
-  curl {url}/v1/messages -d '{{\"model\":\"claude-sonnet-4-5\",\"max_tokens\":100,\"messages\":[{{\"role\":\"user\",\"content\":\"hi\"}}]}}'
-  curl -N {url}/v1/chat/completions -d '{{\"model\":\"gpt-5.5\",\"stream\":true,\"messages\":[{{\"role\":\"user\",\"content\":\"hi\"}}]}}'
+  curl {url}/v1/messages -d '{{\"model\":\"claude-sonnet-4-5\",\"max_tokens\":100,{hi}}}'
+  curl -N {url}/v1/chat/completions -d '{{\"model\":\"gpt-5.5\",\"stream\":true,{hi}}}'
   curl {url}/__stats
 
 Stop it with Ctrl-C."
@@ -231,8 +235,8 @@ mod tests {
     fn flags_are_laid_over_the_script() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(&file, "text = 'hi'\nchunks = 3\nmodel = 'a'\n[[faults]]\neffect = 'reset'").unwrap();
-        let flags = "--chunks 5 --chunk-bytes 7 --first-byte-ms 1 --gap-ms 2 --chunking bytes=9 --model b --key k --no-tools \
-                     --fault hold,count=1 --fault status=500 --script";
+        let flags = "--chunks 5 --chunk-bytes 7 --first-byte-ms 1 --gap-ms 2 --chunking bytes=9 --model b --key k \
+                     --no-tools --fault hold,count=1 --fault status=500 --script";
         let script = parse(&format!("{flags} {}", file.path().display())).unwrap().script().unwrap();
         let want = Script {
             text: "hi".into(),
