@@ -1,7 +1,7 @@
 //! A request, reduced to what its answer depends on, and the answer as bytes.
 //!
-//! Invariant: an [`Ask`] determines the answer's bytes but for the ids in them, so that answers can be rendered once and
-//! sent many times. The ids of an answer all hold one number, written over [`MARK`].
+//! Invariant: an [`Ask`] determines the answer's bytes but for the ids in them, so that answers can be rendered once
+//! and sent many times. The ids of an answer all hold one number, written over [`MARK`].
 
 use std::sync::Arc;
 
@@ -20,7 +20,8 @@ pub const MARK: &str = "5eed00c0ffee5eed";
 pub const THOUGHT: &str = "The user expects a short answer.";
 
 /// The opaque proof of thinking that clients have to hand back unchanged: base64, of a realistic length.
-pub const PROOF: &str = "c2ltdWxhdGVkIHByb29mIG9mIHRoaW5raW5nLCB3aGljaCBoYXMgdG8gY29tZSBiYWNrIGJ5dGUgYnkgYnl0ZSBhbmQgaW4gdGhlIHNhbWUgcGxhY2U=";
+pub const PROOF: &str = "c2ltdWxhdGVkIHByb29mIG9mIHRoaW5raW5nLCB3aGljaCBoYXMgdG8gY29tZSBiYWNrIGJ5\
+    dGUgYnkgYnl0ZSBhbmQgaW4gdGhlIHNhbWUgcGxhY2U=";
 
 /// What an answer depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -1,7 +1,7 @@
 //! A response body that comes in exactly the chunks it is told to, at exactly the pace, and ends as it is told to.
 //!
-//! Invariant: after every chunk but the last the body yields once, so that the chunk is flushed on its own. Chunks share
-//! one buffer: none is copied, none allocates.
+//! Invariant: after every chunk but the last the body yields once, so that the chunk is flushed on its own. Chunks
+//! share one buffer: none is copied, none allocates.
 
 use std::fmt;
 use std::future::Future;

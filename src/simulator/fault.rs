@@ -1,7 +1,7 @@
 //! What goes wrong, and for which requests.
 //!
-//! A fault is written as a table in a script (`effect = { cut = { after = 5, how = "reset" } }`) or as words on a command
-//! line (`cut=5,how=reset,count=3`); both make the same [`Fault`].
+//! A fault is written as a table in a script (`effect = { cut = { after = 5, how = "reset" } }`) or as words on a
+//! command line (`cut=5,how=reset,count=3`); both make the same [`Fault`].
 
 use std::num::NonZeroU64;
 use std::str::FromStr;
@@ -14,8 +14,8 @@ use crate::protocol::Dialect;
 
 /// One thing that goes wrong. Without a restriction it happens to every call for an answer.
 ///
-/// `skip`, `nth`, `every` and `count` work together: of the requests that match, the first `skip` go well, of the others
-/// only the `nth` or every `every`-th fails, until `count` have failed.
+/// `skip`, `nth`, `every` and `count` work together: of the requests that match, the first `skip` go well, of the
+/// others only the `nth` or every `every`-th fails, until `count` have failed.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
@@ -62,8 +62,8 @@ pub enum Effect {
     Garbage,
     /// After so many events the answer stops. After none, only the head has been sent.
     Cut(Cut),
-    /// After so many events, an error in the form that the dialect has for the middle of a stream; then a clean end. A JSON
-    /// answer becomes a response with the error's status.
+    /// After so many events, an error in the form that the dialect has for the middle of a stream; then a clean end. A
+    /// JSON answer becomes a response with the error's status.
     Error(MidStream),
     /// After so many events, nothing more; the connection stays open.
     Silence(u64),
@@ -266,8 +266,8 @@ impl Effect {
             }
             _ => {
                 return Err(format!(
-                    "`{name}` does not go here. Which requests: path, dialect, stream, skip, nth, every, count. With status: \
-                     retry-after, message, body. With cut: how. With error: code, message"
+                    "`{name}` does not go here. Which requests: path, dialect, stream, skip, nth, every, count. With \
+                     status: retry-after, message, body. With cut: how. With error: code, message"
                 ));
             }
         }

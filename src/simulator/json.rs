@@ -75,7 +75,8 @@ mod tests {
 
     #[test]
     fn fields_keep_their_order_and_text_is_escaped() {
-        let object = object! { "z": "a\"\n", "a": 1u64, "n": Json::null(), "in": object! {}, "all": Json::array(&[true.into(), false.into()]) };
+        let all = Json::array(&[true.into(), false.into()]);
+        let object = object! { "z": "a\"\n", "a": 1u64, "n": Json::null(), "in": object! {}, "all": all };
         assert_eq!(object.as_str(), r#"{"z":"a\"\n","a":1,"n":null,"in":{},"all":[true,false]}"#);
     }
 }

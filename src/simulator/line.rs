@@ -1,7 +1,7 @@
 //! A client's TCP connection, which can be made to misbehave below HTTP.
 //!
-//! hyper writes correct HTTP or nothing. What is worse than that happens here: a reset instead of a close, and bytes that
-//! are not HTTP in place of a response.
+//! hyper writes correct HTTP or nothing. What is worse than that happens here: a reset instead of a close, and bytes
+//! that are not HTTP in place of a response.
 
 use std::io;
 use std::pin::Pin;

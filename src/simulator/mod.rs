@@ -1,10 +1,11 @@
 //! A provider that is not one: answers all four dialects from a script, for the first minute, for tests and for load.
 //!
-//! It speaks HTTP/1.1 on one socket, under any path prefix, and misbehaves exactly as told. Driven by real agents it plays
-//! a whole turn: it calls their shell tool with the command that the user names, and reports what the tool printed.
+//! It speaks HTTP/1.1 on one socket, under any path prefix, and misbehaves exactly as told. Driven by real agents it
+//! plays a whole turn: it calls their shell tool with the command that the user names, and reports what the tool
+//! printed.
 //!
-//! Invariant: memory is bounded (bodies, recordings, rendered answers, connections). It does not check keys unless told to,
-//! does not speak TLS, and knows nothing of the gateway.
+//! Invariant: memory is bounded (bodies, recordings, rendered answers, connections). It does not check keys unless told
+//! to, does not speak TLS, and knows nothing of the gateway.
 
 mod answer;
 mod body;

@@ -1,7 +1,7 @@
 //! Errors in the words of each provider, before an answer and in the middle of one.
 //!
-//! Shapes and types: <https://platform.claude.com/docs/en/api/errors>, <https://platform.openai.com/docs/guides/error-codes>,
-//! <https://ai.google.dev/gemini-api/docs/troubleshooting>.
+//! Shapes and types: <https://platform.claude.com/docs/en/api/errors>,
+//! <https://platform.openai.com/docs/guides/error-codes>, <https://ai.google.dev/gemini-api/docs/troubleshooting>.
 
 use http::StatusCode;
 
@@ -19,8 +19,8 @@ pub fn body(dialect: Dialect, status: StatusCode, message: &str) -> Json {
     }
 }
 
-/// The event that tells of an error in the middle of a stream, framed. The dialects that may close their stream after it
-/// send nothing more.
+/// The event that tells of an error in the middle of a stream, framed. The dialects that may close their stream after
+/// it send nothing more.
 pub fn in_stream(dialect: Dialect, form: Form, sequence: u64, status: StatusCode, message: &str) -> String {
     let code = status.as_u16();
     match (dialect, form) {
@@ -68,7 +68,8 @@ fn anthropic(code: u16, message: &str) -> Json {
 
 fn openai(code: u16, message: &str) -> Json {
     let (kind, word) = openai_words(code);
-    object! { "message": message, "type": kind, "param": Json::null(), "code": word.map_or_else(Json::null, Json::from) }
+    let word = word.map_or_else(Json::null, Json::from);
+    object! { "message": message, "type": kind, "param": Json::null(), "code": word }
 }
 
 const fn openai_words(code: u16) -> (&'static str, Option<&'static str>) {

@@ -1,8 +1,9 @@
 //! What the simulated model says next, whatever dialect it is asked in.
 //!
-//! A user who writes ``run `COMMAND` `` gets a call of the client's shell tool with that command, and once the tool's result
-//! is there, what it printed: enough to drive a real agent through a whole turn. ``use a subagent to run `COMMAND` `` goes
-//! through the client's subagent tool. A request for a JSON object gets one. Everything else gets the script's text.
+//! A user who writes ``run `COMMAND` `` gets a call of the client's shell tool with that command, and once the tool's
+//! result is there, what it printed: enough to drive a real agent through a whole turn. ``use a subagent to run
+//! `COMMAND` `` goes through the client's subagent tool. A request for a JSON object gets one. Everything else gets the
+//! script's text.
 
 use serde_json::{Map, Value, json};
 
@@ -72,15 +73,15 @@ const SUBAGENTS: [&str; 5] = ["Agent", "Task", "task", "agent", "invoke_agent"];
 /// Most characters of a tool's result that are repeated to the user.
 const MAX_RESULT: usize = 600;
 
-/// Whether a conversation, as raw JSON, could call for more than the script's text: it names a command, or holds what its
-/// dialect marks tool results with. Agents' conversations are long; most need no closer look.
+/// Whether a conversation, as raw JSON, could call for more than the script's text: it names a command, or holds what
+/// its dialect marks tool results with. Agents' conversations are long; most need no closer look.
 pub fn is_worth_reading(conversation: &str, result_marks: &[&str]) -> bool {
     let holds = |mark: &str| memchr::memmem::find(conversation.as_bytes(), mark.as_bytes()).is_some();
     holds("un `") || result_marks.iter().any(|mark| holds(mark))
 }
 
-/// What the model does. `format` is the schema of the JSON object that the request demands; `tools` is asked only when it
-/// matters, because agents' tool lists are long.
+/// What the model does. `format` is the schema of the JSON object that the request demands; `tools` is asked only when
+/// it matters, because agents' tool lists are long.
 pub fn decide(turns: &[Turn], format: Option<&Value>, tools: impl FnOnce() -> Vec<Tool>) -> Step {
     // A result answers the command before it; a command after it is a new wish.
     let (mut wish, mut result) = (None, None);
@@ -107,8 +108,8 @@ pub fn decide(turns: &[Turn], format: Option<&Value>, tools: impl FnOnce() -> Ve
     delegated.or_else(|| find(&tools, &SHELLS).map(|tool| ran(tool, command))).unwrap_or(Step::Script)
 }
 
-/// What clients add around the user's words (`<system-reminder>…`, `<environment_context>…`) quotes commands that nobody
-/// wants run.
+/// What clients add around the user's words (`<system-reminder>…`, `<environment_context>…`) quotes commands that
+/// nobody wants run.
 fn is_wrapping(text: &str) -> bool {
     text.trim_start().starts_with('<')
 }
@@ -292,7 +293,11 @@ mod tests {
     #[test]
     fn a_subagent_is_handed_the_command() {
         let schema = json!({
-            "properties":{"description":{"type":"string"},"prompt":{"type":"string"},"run_in_background":{"type":"boolean"}},
+            "properties":{
+                "description":{"type":"string"},
+                "prompt":{"type":"string"},
+                "run_in_background":{"type":"boolean"}
+            },
             "required":["description","prompt"]
         });
         let tools = || vec![bash(), Tool { name: "Agent".into(), schema: Some(schema) }];

@@ -1,7 +1,7 @@
 //! The smallest value that a JSON schema accepts, for requests that demand one.
 //!
-//! Understands what agents write: local `$ref`s, `const`, `enum`, `anyOf` and its like (the first branch), types in either
-//! case (Gemini writes `OBJECT`), lower bounds. It does not prove that the value is valid.
+//! Understands what agents write: local `$ref`s, `const`, `enum`, `anyOf` and its like (the first branch), types in
+//! either case (Gemini writes `OBJECT`), lower bounds. It does not prove that the value is valid.
 
 use serde_json::{Map, Value, json};
 

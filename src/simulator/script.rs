@@ -1,7 +1,7 @@
 //! What the simulated provider does, as data: written in Rust by tests, in TOML or JSON by people.
 //!
-//! Invariant: everything here is valid by construction (header names, sizes, dialect names), so that taking over a script
-//! cannot fail; what is unknown is an error, not ignored.
+//! Invariant: everything here is valid by construction (header names, sizes, dialect names), so that taking over a
+//! script cannot fail; what is unknown is an error, not ignored.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -57,8 +57,8 @@ pub struct Script {
 impl Default for Script {
     fn default() -> Self {
         Self {
-            text: "This is Tollgate's simulated provider speaking, not a model. Put a provider's key into the environment \
-                   and start Tollgate again to reach a real one."
+            text: "This is Tollgate's simulated provider speaking, not a model. Put a provider's key into the \
+                   environment and start Tollgate again to reach a real one."
                 .to_owned(),
             chunks: None,
             chunk_bytes: None,
@@ -330,7 +330,8 @@ mod tests {
     fn toml_and_json_mean_the_same() {
         let from_toml: Script = toml::from_str(
             "text = 'hi'\nchunks = 3\nchunking = { bytes = 7 }\nusage = { input = 5 }\nheaders = { x-a = 'b' }\n\
-             [[faults]]\ndialect = 'chat'\ncount = 2\neffect = { status = { code = 529, headers = { retry-after = '2' } } }",
+             [[faults]]\ndialect = 'chat'\ncount = 2\n\
+             effect = { status = { code = 529, headers = { retry-after = '2' } } }",
         )
         .unwrap();
         let from_json: Script = serde_json::from_str(

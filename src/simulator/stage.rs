@@ -117,8 +117,8 @@ impl Stage {
         Prepared { rendered, cuts }
     }
 
-    /// The answer up to an early end after so many events: the bytes that count as its first events, and where they are cut.
-    /// A JSON answer has two events, its halves.
+    /// The answer up to an early end after so many events: the bytes that count as its first events, and where they are
+    /// cut. A JSON answer has two events, its halves.
     pub fn beginning(&self, answer: &Prepared, form: Form, events: u64) -> (usize, Arc<[usize]>) {
         let ends = &answer.rendered.ends;
         let whole = ends.last().copied().unwrap_or_default();

@@ -129,7 +129,10 @@ async fn responses_json() {
 #[tokio::test]
 async fn responses_stream() {
     let simulator = start(with_tokens()).await;
-    let fields = json!({"stream": true, "input": "hello", "reasoning": {"summary": "auto"}, "include": ["reasoning.encrypted_content"]});
+    let fields = json!({
+        "stream": true, "input": "hello",
+        "reasoning": {"summary": "auto"}, "include": ["reasoning.encrypted_content"],
+    });
     let events = exchange(&simulator, &asking(ANSWERS[2], fields)).await.events();
     for (number, (name, data)) in events.iter().enumerate() {
         assert_eq!((&data["sequence_number"], &data["type"]), (&json!(number), &json!(name)));

@@ -94,7 +94,10 @@ pub fn write(reply: &Reply<'_>) -> Vec<String> {
         }
         Some((tool, arguments)) => {
             let first = object! {
-                "index": 0u64, "id": id("call_"), "type": "function", "function": object! { "name": *tool, "arguments": "" },
+                "index": 0u64,
+                "id": id("call_"),
+                "type": "function",
+                "function": object! { "name": *tool, "arguments": "" },
             };
             push(object! { "tool_calls": Json::array(&[first]) }, Json::null());
             for piece in reply.script.pieces(arguments) {
