@@ -5,6 +5,7 @@
 
 use std::fmt::{self, Display};
 use std::net::SocketAddr;
+use std::path::Path;
 
 use super::keep::Kept;
 use super::offers::{self, Found, Offer, SIMULATOR};
@@ -103,7 +104,21 @@ impl Banner<'_> {
         let Some(model) = self.model(Dialect::Gemini, "gemini-2.5-pro") else { return Ok(()) };
         let (agents, key) = (self.agents, self.kept.key.expose());
         let model = model.map(|model| format!(" -m {model}")).unwrap_or_default();
-        writeln!(f, "Gemini CLI\n  GEMINI_API_KEY={key} GOOGLE_GEMINI_BASE_URL=http://{agents} gemini{model}")
+        // With a base URL in the environment, Gemini CLI takes a key only if its settings say so. A home of its own leaves
+        // alone what the user chose in theirs, which may be a login that never asks us.
+        let home = word(&self.kept.file.with_file_name("gemini-cli"));
+        writeln!(
+            f,
+            "Gemini CLI (two lines: the first makes a home for it, so that its usual settings stay as they are)"
+        )?;
+        writeln!(
+            f,
+            "  mkdir -p {home}/.gemini && echo '{{\"security\":{{\"auth\":{{\"selectedType\":\"gemini-api-key\"}}}}}}' > {home}/.gemini/settings.json"
+        )?;
+        writeln!(
+            f,
+            "  GEMINI_CLI_HOME={home} GEMINI_API_KEY={key} GOOGLE_GEMINI_BASE_URL=http://{agents} gemini{model}"
+        )
     }
 
     fn opencode(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -143,4 +158,13 @@ impl Display for Banner<'_> {
         writeln!(f, "Health and metrics\n  curl http://{operators}/ready\n  curl http://{operators}/metrics\n")?;
         write!(f, "Ctrl-C stops it. `tollgate --help` says how to give it a configuration.")
     }
+}
+
+/// A path as one word of a POSIX shell.
+fn word(path: &Path) -> String {
+    let path = path.to_string_lossy();
+    if path.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-+".contains(&b)) {
+        return path.into_owned();
+    }
+    format!("'{}'", path.replace('\'', r"'\''"))
 }
