@@ -107,3 +107,30 @@ fn the_schema_knows_every_section() {
     }
     assert_eq!(value["$schema"], "https://json-schema.org/draft/2020-12/schema");
 }
+
+#[test]
+fn a_name_that_the_configuration_would_refuse_makes_no_key() {
+    let output = tollgate(&["key", "new", "--name", ""], Path::new("/nonexistent"));
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty());
+    assert!(String::from_utf8(output.stderr).unwrap().contains("--name"));
+}
+
+/// `tollgate check | head -0` panicked.
+#[test]
+fn a_reader_that_has_left_is_no_reason_to_panic() {
+    let sample = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/config/simulator.toml"));
+    for arguments in [&["check"][..], &["schema"], &["key", "new", "--name", "a"]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+        command
+            .args(arguments)
+            .env_clear()
+            .env("TOLLGATE_CONFIG", sample)
+            .env("TOLLGATE_KEY", "a-key-of-sixteen-characters");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = command.stdout(writer).stderr(std::process::Stdio::piped()).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), "", "{arguments:?}");
+    }
+}

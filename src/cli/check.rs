@@ -4,6 +4,7 @@
 //! only by opening them).
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -12,6 +13,7 @@ use serde::Serialize;
 
 use crate::config::{self, Loaded, Problem, Problems};
 use crate::protocol::Dialect;
+use crate::provider::Provider;
 use crate::telemetry::metrics::Metrics;
 
 /// Arguments of `check`.
@@ -66,9 +68,9 @@ pub fn run(check: &Check) -> ExitCode {
     let report = report(check);
     let ok = report.ok;
     if check.json {
-        println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
+        super::say(&serde_json::to_string_pretty(&report).unwrap_or_default());
     } else {
-        print(&report);
+        super::say(&in_words(&report));
     }
     if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -110,7 +112,7 @@ fn item(problem: &Problem) -> Item {
 fn summary(loaded: &Loaded) -> Summary {
     let rules = &loaded.prepared.0;
     let mut providers: Vec<String> =
-        rules.routes.routes.iter().flat_map(|r| &r.targets).map(|t| t.provider.name.to_string()).collect();
+        rules.routes.routes.iter().flat_map(|r| &r.targets).map(|t| with_dialects(&t.provider)).collect();
     providers.sort_unstable();
     providers.dedup();
     let models = Dialect::ALL.into_iter().map(|dialect| {
@@ -127,32 +129,41 @@ fn summary(loaded: &Loaded) -> Summary {
     }
 }
 
-fn print(report: &Report) {
+/// `name (dialect, …)`
+fn with_dialects(provider: &Provider) -> String {
+    let dialects: Vec<&str> = provider.dialects.iter().map(Dialect::name).collect();
+    format!("{} ({})", provider.name, dialects.join(", "))
+}
+
+/// For people. Writing to a text does not fail.
+fn in_words(report: &Report) -> String {
+    let mut out = String::new();
     for (kind, items) in [("error", &report.errors), ("warning", &report.warnings)] {
         for item in items {
             let Item { file, line, column, path, message, hint } = item;
             // A file that cannot be read at all has no line.
             let place = if *line > 0 { format!("{file}:{line}:{column}") } else { file.clone() };
             let path = if path.is_empty() { String::new() } else { format!("{path}: ") };
-            println!("{place}: {kind}: {path}{message}");
+            let _ = writeln!(out, "{place}: {kind}: {path}{message}");
             if let Some(hint) = hint {
-                println!("  hint: {hint}");
+                let _ = writeln!(out, "  hint: {hint}");
             }
         }
     }
     let Some(summary) = &report.summary else {
-        println!("{} error(s)", report.errors.len());
-        return;
+        let _ = writeln!(out, "{} error(s)", report.errors.len());
+        return out;
     };
     let Summary { keys, providers, models, mounts, workers } = summary;
-    println!("{}: ok", report.file.as_deref().unwrap_or_default());
-    println!("  keys       {keys}");
-    println!("  providers  {}", providers.join(", "));
+    let _ = writeln!(out, "{}: ok", report.file.as_deref().unwrap_or_default());
+    let _ = writeln!(out, "  keys       {keys}");
+    let _ = writeln!(out, "  providers  {}", providers.join(", "));
     for (dialect, names) in models {
         if !names.is_empty() {
-            println!("  {dialect:<10} {}", names.join(", "));
+            let _ = writeln!(out, "  {dialect:<10} {}", names.join(", "));
         }
     }
-    println!("  mounts     {mounts}");
-    println!("  workers    {workers}");
+    let _ = writeln!(out, "  mounts     {mounts}");
+    let _ = writeln!(out, "  workers    {workers}");
+    out
 }

@@ -5,7 +5,9 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use zeroize::Zeroizing;
 
+use crate::config;
 use crate::snapshot::key;
 
 /// Arguments of `key`.
@@ -37,6 +39,13 @@ enum Command {
 #[must_use]
 pub fn run(key: &Key) -> ExitCode {
     let Command::New { name, owner, team } = &key.command;
+    let fields = [("name", Some(name)), ("owner", owner.as_ref()), ("team", team.as_ref())];
+    for (field, value) in fields {
+        if let Some(wrong) = value.and_then(|value| config::name_fault(value)) {
+            eprintln!("error: --{field} cannot be used in a configuration: {wrong}");
+            return ExitCode::FAILURE;
+        }
+    }
     let fresh = match key::generate() {
         Ok(fresh) => fresh,
         Err(error) => {
@@ -44,18 +53,17 @@ pub fn run(key: &Key) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    println!("{}", fresh.expose());
-    println!();
-    println!("# The key above is shown once. Give it to its owner, and paste this into the configuration:");
-    println!("[[key]]");
-    // A TOML basic string escapes like JSON.
-    let quoted = |text: &str| serde_json::Value::from(text).to_string();
-    println!("name = {}", quoted(name));
-    for (field, value) in [("owner", owner), ("team", team)] {
+    let mut text = Zeroizing::new(format!(
+        "{}\n\n# The key above is shown once. Give it to its owner, and paste this into the configuration:\n[[key]]\n",
+        fresh.expose()
+    ));
+    for (field, value) in fields {
         if let Some(value) = value {
-            println!("{field} = {}", quoted(value));
+            // A TOML basic string escapes like JSON.
+            text.push_str(&format!("{field} = {}\n", serde_json::Value::from(value.as_str())));
         }
     }
-    println!("sha256 = \"{}\"", fresh.digest_hex());
+    text.push_str(&format!("sha256 = \"{}\"", fresh.digest_hex()));
+    super::say(&text);
     ExitCode::SUCCESS
 }

@@ -1,5 +1,13 @@
 //! One file per command.
 
+use std::io::Write;
+
+/// Prints to standard output. A reader that has left (`| head`) is no reason to fail, let alone to panic.
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush());
+}
+
 pub mod check;
 pub mod first_minute;
 pub mod key;

@@ -19,7 +19,7 @@ pub struct Schema {}
 pub fn run(_: &Schema) -> ExitCode {
     match serde_json::to_string_pretty(&schemars::schema_for!(Config)) {
         Ok(text) => {
-            println!("{text}");
+            super::say(&text);
             ExitCode::SUCCESS
         }
         Err(error) => {

@@ -169,17 +169,23 @@ fn time(cx: &mut Context<'_>, path: impl fmt::Display, given: Option<&At<Time>>,
 
 /// A name that may be a label, a word in a log line and a word in a refusal.
 fn name<'n>(cx: &mut Context<'_>, entry: Entry, field: &str, name: &'n At<String>) -> Option<&'n str> {
-    let wrong = if name.is_empty() {
-        "it is empty"
-    } else if name.len() > 128 {
-        "it is longer than 128 bytes"
-    } else if name.chars().any(char::is_control) || name.trim().len() != name.len() {
-        "it has control characters, or blanks at an end"
-    } else {
-        return Some(name.as_str());
-    };
+    let Some(wrong) = name_fault(name) else { return Some(name.as_str()) };
     cx.error(name.at, entry.field(field), wrong);
     None
+}
+
+/// What is wrong with a name of a key, owner, team, provider or model, if anything.
+#[must_use]
+pub fn name_fault(name: &str) -> Option<&'static str> {
+    if name.is_empty() {
+        Some("it is empty")
+    } else if name.len() > 128 {
+        Some("it is longer than 128 bytes")
+    } else if name.chars().any(char::is_control) || name.trim().len() != name.len() {
+        Some("it has control characters, or blanks at an end")
+    } else {
+        None
+    }
 }
 
 /// Where problems are gathered, and what files and variables are looked up through.
