@@ -248,20 +248,14 @@ async fn reloads_at_once_take_turns() {
     assert_eq!(rig.live.snapshot().generation, 21);
 }
 
-/// `cargo test --release --test reload -- --ignored --nocapture`
+/// How long it takes is measured on the running gateway (ARCHITECTURE.md), not by a test's clock.
 #[tokio::test]
-#[ignore = "a measurement: of a release build, on a quiet machine"]
-async fn how_long_a_reload_takes() {
-    for (keys, budget) in [(1_000, Duration::from_millis(20)), (100_000, Duration::from_secs(2))] {
-        let rig = Rig::new(|folder| fs::write(folder.join("tollgate.toml"), rules(keys)).unwrap());
-        let mut times = Vec::new();
-        for _ in 0..20 {
-            let began = Instant::now();
-            rig.watcher.reload().await.unwrap();
-            times.push(began.elapsed());
-        }
-        times.sort_unstable();
-        println!("{keys} keys: median {:?}, worst {:?}", times[10], times[19]);
-        assert!(times[10] <= budget, "{keys} keys: {times:?}");
-    }
+async fn a_reload_of_a_thousand_keys_publishes_every_one() {
+    let rig = Rig::new(|folder| fs::write(folder.join("tollgate.toml"), rules(10)).unwrap());
+    fs::write(rig.folder.path().join("tollgate.toml"), rules(1_000)).unwrap();
+    rig.watcher.reload().await.unwrap();
+    let rules = rig.live.snapshot();
+    assert_eq!(rules.keyring.len(), 1_000);
+    let names: std::collections::HashSet<_> = rules.keyring.iter().map(|key| key.name.to_string()).collect();
+    assert_eq!(names.len(), 1_000);
 }
