@@ -14,7 +14,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use smallvec::SmallVec;
 
 use crate::agent::Agent;
@@ -107,8 +107,8 @@ impl Call {
 /// What must be sent again should an attempt die; given up at the first content of an answer.
 #[derive(Debug)]
 pub struct Held {
-    /// Only what may go upstream.
-    pub headers: HeaderMap,
+    /// Only what may go upstream; shared by all attempts.
+    pub headers: Arc<HeaderMap>,
     /// The body as it came.
     pub body: Frames,
     /// Room in the total of held bodies; given back on drop.
@@ -192,10 +192,23 @@ pub struct Attempt {
     pub fresh: bool,
     /// The path and query to ask for.
     pub path: Bytes,
-    /// Ready to be sent, credential included.
-    pub headers: HeaderMap,
+    /// What of the client's headers goes upstream.
+    pub forwarded: Arc<HeaderMap>,
     /// Ready to be sent.
     pub body: Frames,
+}
+
+impl Attempt {
+    /// The headers to send, but for those that frame the body: whom it is for, our credential, what the operator adds, and
+    /// what the client said besides. The operator's are known to be none of the first two (`config::compile` refuses them).
+    pub fn headers(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+        let provider = &*self.target.provider;
+        let credential = provider.credential.header(self.call.dialect);
+        let ours = move || credential.into_iter().chain(&provider.headers);
+        let clients = self.forwarded.iter().filter(move |(name, _)| ours().all(|(own, _)| own != *name));
+        let host = (&header::HOST, &provider.origin.authority);
+        std::iter::once(host).chain(ours().map(|(name, value)| (name, value))).chain(clients)
+    }
 }
 
 /// Room taken out of the total of held request bodies.

@@ -118,7 +118,7 @@ where
         rules,
     });
     let _ = trail.call.set(Arc::clone(&call));
-    Ok(Admitted { trail, call, held: Held { headers, body: frames, room } })
+    Ok(Admitted { trail, call, held: Held { headers: Arc::new(headers), body: frames, room } })
 }
 
 /// Checks a size against both bounds.

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use http::header;
 
 use crate::call::{Attempt, Call, Held, Plan};
 use crate::protocol::{path, splice};
@@ -23,14 +22,6 @@ pub(super) fn prepare(
     fresh: bool,
 ) -> Attempt {
     let provider = &target.provider;
-    let mut headers = held.headers.clone();
-    headers.insert(header::HOST, provider.origin.authority.clone());
-    for (name, value) in &provider.headers {
-        headers.insert(name, value.clone());
-    }
-    if let Some((name, value)) = provider.credential.header(call.dialect) {
-        headers.insert(name, value.clone());
-    }
     let renamed = renamed(call, plan, target);
     let body = match (&renamed, &call.model_at) {
         (Some(name), Some(at)) => splice::splice(&held.body, at.clone(), splice::json_string(name)),
@@ -47,7 +38,15 @@ pub(super) fn prepare(
         whole.put_slice(query.as_bytes());
     }
     let path = Bytes::from(whole);
-    Attempt { call: Arc::clone(call), target: Arc::clone(target), n, fresh, path, headers, body }
+    Attempt {
+        call: Arc::clone(call),
+        target: Arc::clone(target),
+        n,
+        fresh,
+        path,
+        forwarded: Arc::clone(&held.headers),
+        body,
+    }
 }
 
 /// The target's name for the model, where it is another one.

@@ -33,6 +33,12 @@ impl Frames {
         self.len == 0
     }
 
+    /// The frames themselves.
+    #[must_use]
+    pub fn into_frames(self) -> SmallVec<[Bytes; 2]> {
+        self.frames
+    }
+
     /// The frames in order.
     pub fn iter(&self) -> impl Iterator<Item = &Bytes> {
         self.frames.iter()

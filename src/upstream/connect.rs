@@ -7,15 +7,18 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::conn::{Conn, Io};
+use super::http1::Conn;
+use super::io::Io;
+use super::pool::Pool;
 use crate::error::UpstreamError;
 use crate::provider::{Origin, Provider};
 
-/// Connects to a provider.
+/// Connects to a provider, and counts it.
 ///
 /// # Errors
 /// `ConnectFailed`, in words that name no address: nothing has reached the provider.
-pub async fn connect(provider: &Provider) -> Result<Box<Conn>, UpstreamError> {
+pub async fn connect(provider: &Provider, pool: &Pool) -> Result<Box<Conn>, UpstreamError> {
+    pool.count_connect();
     let failed = |why: String| UpstreamError::ConnectFailed {
         provider: provider.name.as_ref().into(),
         why: why.into_boxed_str(),
@@ -40,7 +43,7 @@ async fn open(provider: &Provider) -> Result<Box<Conn>, String> {
             Io::Tls(Box::new(tls.map_err(|e| format!("TLS: {e}"))?))
         }
     };
-    Conn::begin(io, Arc::clone(origin)).await.map_err(|e| e.to_string())
+    Ok(Conn::new(io, Arc::clone(origin)))
 }
 
 /// Tries each address of the origin in turn.

@@ -6,23 +6,26 @@
 //! whoever drops it in any other state than "idle" closes it, so a client that leaves cancels the upstream call at once.
 
 pub mod body;
-pub mod conn;
 pub mod connect;
+pub mod http1;
+pub mod io;
 pub mod pool;
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
-use http::{Request, Response, Uri, Version};
+use http::Response;
 use tower::Service;
 
 use crate::call::Attempt;
 use crate::error::{Error, UpstreamError};
 use crate::provider::Provider;
-use body::{Body, Sending};
-use conn::Conn;
+use body::Body;
+use http1::head::Head;
+use http1::request::{NotATarget, Outgoing};
+use http1::{Conn, Trouble};
 use pool::Pool;
 
 /// Sends attempts; one per core.
@@ -50,98 +53,60 @@ impl Service<Attempt> for Upstream {
 
     fn call(&mut self, attempt: Attempt) -> Self::Future {
         let pool = Arc::clone(&self.pool);
-        Box::pin(async move { send(pool, attempt).await.map_err(Error::from) })
+        // Rendered here: what waits for the answer is small, and the attempt is not part of it.
+        let provider = Arc::clone(&attempt.target.provider);
+        let fresh = attempt.fresh;
+        let request = Outgoing::render(attempt);
+        Box::pin(async move {
+            let request = request.map_err(|NotATarget| UpstreamError::ConnectFailed {
+                provider: provider.name.as_ref().into(),
+                why: "the path is not a valid request target".into(),
+            })?;
+            Ok(send(pool, &provider, fresh, request).await?)
+        })
     }
 }
 
-/// Sends one attempt, on an idle connection if there is one.
+/// Sends a request, on an idle connection if there is one.
 ///
-/// A pooled connection may have been closed by the provider a moment ago. Where hyper gives the request back unsent, it is
-/// sent once more, on a new connection; where bytes may have reached the provider, it is not, for it may have been served.
-async fn send(pool: Arc<Pool>, attempt: Attempt) -> Result<Response<Body>, UpstreamError> {
-    let provider = Arc::clone(&attempt.target.provider);
-    let pooled = if attempt.fresh { None } else { pool.checkout(&provider.origin) };
-    let mut request = render(attempt, &provider)?;
-    if let Some(conn) = pooled {
-        pool.count_reuse();
-        match exchange(conn, request, &provider, &pool).await {
-            Ok(response) => return Ok(response),
-            Err(Failure::Unsent(back)) => request = *back,
-            Err(Failure::Fatal(error)) => return Err(error),
-        }
-    }
-    pool.count_connect();
-    let conn = connect::connect(&provider).await?;
-    exchange(conn, request, &provider, &pool).await.map_err(|failure| match failure {
-        Failure::Fatal(error) => error,
-        Failure::Unsent(_) => UpstreamError::HungUp { provider: provider.name.as_ref().into(), reused: false },
-    })
-}
-
-fn render(attempt: Attempt, provider: &Provider) -> Result<Request<Sending>, UpstreamError> {
-    let Attempt { path, headers, body, .. } = attempt;
-    let uri = Uri::from_maybe_shared(path).map_err(|_| UpstreamError::ConnectFailed {
-        provider: provider.name.as_ref().into(),
-        why: "the path is not a valid request target".into(),
-    })?;
-    let mut request = Request::new(Sending::new(body));
-    *request.method_mut() = http::Method::POST;
-    *request.uri_mut() = uri;
-    *request.version_mut() = Version::HTTP_11;
-    *request.headers_mut() = headers;
-    Ok(request)
-}
-
-enum Failure {
-    /// Nothing was sent; the request is as it was.
-    Unsent(Box<Request<Sending>>),
-    Fatal(UpstreamError),
-}
-
-/// One request and its answer's head over one connection.
-async fn exchange(
-    mut conn: Box<Conn>,
-    request: Request<Sending>,
+/// A pooled connection may have been closed by the provider a moment ago. Where nothing was sent on it yet, the request goes
+/// out on the next one; where bytes may have reached the provider, it does not, for it may have been served.
+async fn send(
+    pool: Arc<Pool>,
     provider: &Provider,
-    pool: &Arc<Pool>,
-) -> Result<Response<Body>, Failure> {
-    let reused = conn.served > 0;
+    fresh: bool,
+    mut request: Outgoing,
+) -> Result<Response<Body>, UpstreamError> {
     let name = || -> Box<str> { provider.name.as_ref().into() };
-    let answer = {
-        let mut head = std::pin::pin!(tokio::task::unconstrained(conn.sender.try_send_request(request)));
-        let exchange = poll_fn(|cx| {
-            // The connection first: it writes the request and reads the answer that `head` then finds.
-            let ended = conn.drive(cx).is_ready();
-            // With a waker that wakes nobody: whatever brings the head is driven right here, before it is looked for.
-            // Hence unconstrained: with the task's budget used up, the head would be pending and its wake-up lost.
-            match head.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                Poll::Pending if ended => Poll::Ready(None),
-                Poll::Pending => Poll::Pending,
-                Poll::Ready(answer) => Poll::Ready(Some(answer)),
-            }
-        });
-        match tokio::time::timeout(provider.timeouts.first_byte, exchange).await {
-            Err(_) => return Err(Failure::Fatal(UpstreamError::Silent { provider: name() })),
-            Ok(None) => return Err(Failure::Fatal(UpstreamError::HungUp { provider: name(), reused })),
-            Ok(Some(answer)) => answer,
+    loop {
+        let pooled = if fresh { None } else { pool.checkout(&provider.origin) };
+        let mut conn = match pooled {
+            Some(conn) => conn,
+            None => connect::connect(provider, &pool).await?,
+        };
+        let reused = conn.served > 0;
+        conn.send(request);
+        let patience = provider.timeouts.first_byte;
+        let answer = tokio::time::timeout(patience, poll_fn(|cx| conn.poll_head(cx))).await;
+        if let Ok(Err(Trouble::Stale(unsent))) = answer {
+            request = unsent;
+            continue;
         }
-    };
-    match answer {
-        Ok(response) => {
-            conn.served += 1;
-            let (parts, incoming) = response.into_parts();
-            let body = Body::new(incoming, conn, Arc::clone(pool), Arc::clone(&provider.name));
-            Ok(Response::from_parts(parts, body))
+        if reused {
+            pool.count_reuse();
         }
-        Err(mut error) => {
-            if let Some(request) = error.take_message().filter(|_| reused) {
-                return Err(Failure::Unsent(Box::new(request)));
-            }
-            let error = error.into_error();
-            Err(Failure::Fatal(match error.is_parse() || error.is_parse_too_large() {
-                true => UpstreamError::Garbage { provider: name() },
-                false => UpstreamError::HungUp { provider: name(), reused },
-            }))
-        }
+        return match answer {
+            Ok(Ok(head)) => Ok(respond(head, conn, pool, &provider.name)),
+            Ok(Err(Trouble::Garbage)) => Err(UpstreamError::Garbage { provider: name() }),
+            Ok(Err(Trouble::HungUp | Trouble::Stale(_))) => Err(UpstreamError::HungUp { provider: name(), reused }),
+            Err(_) => Err(UpstreamError::Silent { provider: name() }),
+        };
     }
+}
+
+fn respond(head: Head, conn: Box<Conn>, pool: Arc<Pool>, provider: &Arc<str>) -> Response<Body> {
+    let mut response = Response::new(Body::new(head.framing, conn, pool, Arc::clone(provider)));
+    *response.status_mut() = head.status;
+    *response.headers_mut() = head.headers;
+    response
 }

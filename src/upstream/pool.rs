@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::conn::Conn;
+use super::http1::Conn;
 use crate::provider::Origin;
 use crate::telemetry::metrics::Metrics;
 
@@ -21,7 +21,7 @@ pub const WARM: Duration = Duration::from_secs(55);
 /// How long the others stay.
 pub const COLD: Duration = Duration::from_secs(3);
 
-/// Boxed, because a connection (500 bytes) moves between here and the requests that use it.
+/// Boxed, because a connection (200 bytes) moves between here and the requests that use it.
 type Idle = HashMap<u64, Vec<Box<Conn>>>;
 
 /// See the module.
@@ -44,12 +44,13 @@ impl Pool {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The idle connection used last that is still alive.
-    pub fn checkout(&self, origin: &Origin) -> Option<Box<Conn>> {
+    /// The idle connection used last. Whether it is still alive is found out by using it.
+    pub fn checkout(&self, origin: &Arc<Origin>) -> Option<Box<Conn>> {
         loop {
-            let mut conn = self.idle().get_mut(&origin.id)?.pop()?;
+            let conn = self.idle().get_mut(&origin.id)?.pop()?;
             self.metrics.core(self.core).upstream_idle.fetch_sub(1, Relaxed);
-            if *conn.origin == *origin && conn.is_idle() {
+            // Ids are hashes; the first comparison holds unless the rules were reloaded meanwhile.
+            if Arc::ptr_eq(&conn.origin, origin) || *conn.origin == **origin {
                 return Some(conn);
             }
         }
@@ -77,7 +78,7 @@ impl Pool {
             conns.retain_mut(|conn| {
                 let patience = if place < surplus { COLD } else { WARM };
                 place += 1;
-                now.saturating_duration_since(conn.idle_since) < patience && conn.is_idle()
+                now.saturating_duration_since(conn.idle_since) < patience && conn.is_quiet()
             });
             if conns.len() < before / 2 {
                 conns.shrink_to_fit();
