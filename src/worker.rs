@@ -138,7 +138,7 @@ struct Seat {
 impl Seat {
     async fn work(mut self, listener: TcpListener, inbox: Inbox) {
         let pool = Pool::new(self.core.index, Arc::clone(&self.core.metrics));
-        let stack = journey::<listen::conn::ClientBody, _, _>(&self.core, Upstream::new(Arc::clone(&pool)));
+        let stack = journey::<listen::body::ClientBody, _, _>(&self.core, Upstream::new(Arc::clone(&pool)));
         // A phase of this core's own: its connections look at it often, and must not meet other cores there.
         let (phase, own_phase) = watch::channel(Phase::Open);
         let acceptor = Acceptor {

@@ -17,7 +17,8 @@ use tracing::warn;
 
 use crate::telemetry::metrics::Metrics;
 
-use super::conn::{self, ClientBody};
+use super::body::ClientBody;
+use super::conn;
 use super::place::{Inbox, Placement, Seated};
 use super::{Inbound, Settings};
 

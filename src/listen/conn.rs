@@ -5,8 +5,9 @@
 //! socket closed with unread bytes resets the connection and the client would never see the refusal (RFC 9112 section 9.6).
 
 use std::convert::Infallible;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -14,16 +15,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body::{Body, Frame, SizeHint};
+use http_body::Body;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use pin_project_lite::pin_project;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tower::{Service, ServiceExt};
 
 use super::accept::{Phase, reached};
+use super::body::{self, ClientBody, Served, Serving};
+use super::stream::Stream;
+use super::wake::{self, Beside};
 use super::{Inbound, Settings};
 
 /// How much of a refused upload is read before its answer.
@@ -33,11 +36,11 @@ const READ_ON_TIME: Duration = Duration::from_secs(1);
 
 /// What a connection's timer and its requests share.
 #[derive(Debug, Default)]
-struct Line {
-    serving: AtomicBool,
+pub(super) struct Line {
+    pub(super) serving: AtomicBool,
     requests: AtomicU64,
     /// The body of a request that was answered before it was read.
-    unread: Mutex<Option<Incoming>>,
+    pub(super) unread: Mutex<Option<Incoming>>,
 }
 
 /// Serves one connection to its end.
@@ -57,29 +60,37 @@ pub(super) async fn serve<S, B>(
     let http = service_fn(move |request| answer(service.clone(), request, peer, Arc::clone(&requests)));
     // One buffer for head and events: a plain write costs less than a vectored one, and events are short (a tenth of the
     // instructions of a stream's event).
-    let server = hyper::server::conn::http1::Builder::new().writev(false).serve_connection(TokioIo::new(stream), http);
+    let io = TokioIo::new(Stream(stream));
+    let server = hyper::server::conn::http1::Builder::new().writev(false).serve_connection(io, http);
     let mut connection = pin!(server);
     let mut timer = pin!(tokio::time::sleep(settings.header_timeout));
+    let mut closing = pin!(reached(&mut phase, Phase::Closing));
+    let mut closed = false;
     let mut seen = 0;
-    let mut closing = false;
-    loop {
-        tokio::select! {
-            biased;
-            _ = connection.as_mut() => return,
-            () = timer.as_mut() => {
+    let beside = Beside::new();
+    poll_fn(|cx| {
+        loop {
+            if wake::poll(connection.as_mut(), cx).is_ready() {
+                return Poll::Ready(());
+            }
+            let Some(waker) = beside.woken(cx) else { return Poll::Pending };
+            let cx = &mut Context::from_waker(&waker);
+            while timer.as_mut().poll(cx).is_ready() {
                 let requests = line.requests.load(Relaxed);
                 if !line.serving.load(Relaxed) && requests == seen {
-                    return;
+                    return Poll::Ready(());
                 }
                 seen = requests;
                 timer.as_mut().reset(tokio::time::Instant::now() + settings.idle_timeout);
             }
-            () = reached(&mut phase, Phase::Closing), if !closing => {
-                closing = true;
-                connection.as_mut().graceful_shutdown();
+            if closed || closing.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
             }
+            closed = true;
+            connection.as_mut().graceful_shutdown();
         }
-    }
+    })
+    .await;
 }
 
 async fn answer<S, B>(
@@ -94,92 +105,23 @@ where
     line.requests.fetch_add(1, Relaxed);
     line.serving.store(true, Relaxed);
     let serving = Serving(Arc::clone(&line));
-    let request = request.map(|incoming| ClientBody { incoming: Some(incoming), line: Arc::clone(&line) });
-    let response = service.oneshot(Inbound { request, peer }).await;
+    let request = request.map(|incoming| ClientBody::new(incoming, Arc::clone(&line)));
+    let mut response = pin!(service.oneshot(Inbound { request, peer }));
+    let response = poll_fn(|cx| wake::with_task(cx, |cx| response.as_mut().poll(cx))).await;
     let unread = line.unread.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(body) = unread {
-        let _ = tokio::time::timeout(READ_ON_TIME, read_on(body)).await;
+        let mut reading = pin!(tokio::time::timeout(READ_ON_TIME, read_on(body)));
+        let _ = poll_fn(|cx| wake::with_task(cx, |cx| reading.as_mut().poll(cx))).await;
     }
     response.map(|response| response.map(|body| Served { body, serving }))
 }
 
-/// A request is under way until its answer's body is dropped (also by a client that leaves).
-struct Serving(Arc<Line>);
-
-pin_project! {
-    /// An answer's body, which keeps its connection busy.
-    struct Served<B> {
-        #[pin]
-        body: B,
-        serving: Serving,
-    }
-}
-
-impl<B: Body> Body for Served<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        self.project().body.poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        self.0.serving.store(false, Relaxed);
-    }
-}
-
 async fn read_on(mut body: Incoming) {
     let mut bytes = 0;
-    while let Some(Ok(frame)) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+    while let Some(Ok(frame)) = poll_fn(|_| body::take(&mut body)).await {
         bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
         if bytes > READ_ON_BYTES {
             return;
-        }
-    }
-}
-
-/// A request's body; what is left of it when it is dropped is read on by the connection.
-#[derive(Debug)]
-pub struct ClientBody {
-    /// `None` only while it is dropped.
-    incoming: Option<Incoming>,
-    line: Arc<Line>,
-}
-
-impl Body for ClientBody {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match &mut self.incoming {
-            Some(incoming) => Pin::new(incoming).poll_frame(cx),
-            None => Poll::Ready(None),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.incoming.as_ref().is_none_or(Body::is_end_stream)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.incoming.as_ref().map_or_else(SizeHint::default, Body::size_hint)
-    }
-}
-
-impl Drop for ClientBody {
-    fn drop(&mut self) {
-        if let Some(incoming) = self.incoming.take().filter(|body| !body.is_end_stream()) {
-            *self.line.unread.lock().unwrap_or_else(PoisonError::into_inner) = Some(incoming);
         }
     }
 }

@@ -5,8 +5,11 @@
 //! connections of agents would lie badly.
 
 pub mod accept;
-pub mod conn;
+pub mod body;
+mod conn;
 pub mod place;
+mod stream;
+mod wake;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
