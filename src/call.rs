@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
@@ -301,6 +301,8 @@ pub struct Trail {
 pub struct Tally {
     /// How it ended.
     pub outcome: Outcome,
+    /// From the complete head of the request to the end of the answer.
+    pub duration: Duration,
     /// Bytes that were handed to the client's connection.
     pub bytes_out: u64,
     /// Events that passed (0 for JSON).

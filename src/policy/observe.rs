@@ -124,7 +124,7 @@ impl Drop for Watch {
             cells.refused(error.kind(), self.trail.agent);
             log(&self.trail, error);
         }
-        self.core.access_log.write(|line| record::write(line, &self.trail, self.status));
+        self.core.access_log.write(|out, stamp| record::write(out, stamp, &self.trail, self.status));
     }
 }
 

@@ -157,7 +157,7 @@ impl<A: Answer> Passage<A> {
 
     /// How it went. `left`: the client's connection dropped the body before it was asked to its end, which is no leaving
     /// where everything that matters had passed.
-    pub(super) fn tally(&mut self, left: bool) -> Tally {
+    pub(super) fn tally(&mut self, left: bool, duration: Duration) -> Tally {
         let whole = self.tap.ended_well() || (self.before.is_empty() && self.answer.is_end_stream());
         if left && self.outcome.is_none() && !self.stream {
             self.tap.finish();
@@ -166,7 +166,13 @@ impl<A: Answer> Passage<A> {
             true => Outcome::ClientLeft,
             false => Outcome::Complete,
         });
-        Tally { outcome, bytes_out: self.bytes_out, events: self.events, usage: self.tap.usage() }
+        Tally {
+            outcome,
+            duration,
+            bytes_out: self.bytes_out,
+            events: self.events,
+            usage: self.tap.usage(),
+        }
     }
 
     fn pass(&mut self, data: Bytes) -> Bytes {

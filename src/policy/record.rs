@@ -5,27 +5,28 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::call::Trail;
-use crate::telemetry::access_log::Line;
+use crate::field;
+use crate::telemetry::access_log::{Line, Stamp};
 use crate::telemetry::clock;
 use crate::telemetry::metrics::{TOKEN_KINDS, micros};
 
 /// Writes the record of a request. `status` is `None` where the client left before there was an answer.
-pub(super) fn write(out: &mut Vec<u8>, trail: &Trail, status: Option<u16>) {
-    let mut line = Line::begin(out, clock::since_epoch());
-    line.text("request", trail.id.as_str());
-    line.address("peer", trail.peer);
-    line.text("method", trail.method.as_str());
-    line.text("path", trail.uri.path());
-    line.word("dialect", trail.dialect.name());
-    line.word("agent", trail.agent.name());
-    line.maybe("session", trail.session.get().map(|s| &**s));
-    line.maybe("user_claim", trail.user.as_deref());
-    line.maybe("team_claim", trail.team_claim.as_deref());
+pub(super) fn write(out: &mut Vec<u8>, stamp: &mut Stamp, trail: &Trail, status: Option<u16>) {
+    let mut line = Line::begin(out, stamp, clock::since_epoch());
+    line.text(field!("request"), trail.id.as_str());
+    line.address(field!("peer"), trail.peer);
+    line.text(field!("method"), trail.method.as_str());
+    line.text(field!("path"), trail.uri.path());
+    line.word(field!("dialect"), trail.dialect.name());
+    line.word(field!("agent"), trail.agent.name());
+    line.maybe(field!("session"), trail.session.get().map(|s| &**s));
+    line.maybe(field!("user_claim"), trail.user.as_deref());
+    line.maybe(field!("team_claim"), trail.team_claim.as_deref());
     who(&mut line, trail);
     what(&mut line, trail);
     match status {
-        Some(status) => line.number("status", status.into()),
-        None => line.null("status"),
+        Some(status) => line.number(field!("status"), status.into()),
+        None => line.null(field!("status")),
     }
     how(&mut line, trail, status);
     line.end();
@@ -34,28 +35,28 @@ pub(super) fn write(out: &mut Vec<u8>, trail: &Trail, status: Option<u16>) {
 fn who(line: &mut Line<'_>, trail: &Trail) {
     if let Some((rules, id)) = trail.caller.get() {
         let key = rules.keyring.key(*id);
-        line.text("key", &key.name);
-        line.maybe("owner", key.owner.as_deref());
-        line.maybe("team", key.team.as_deref());
+        line.text(field!("key"), &key.name);
+        line.maybe(field!("owner"), key.owner.as_deref());
+        line.maybe(field!("team"), key.team.as_deref());
     }
 }
 
 fn what(line: &mut Line<'_>, trail: &Trail) {
     if let Some(call) = trail.call.get() {
-        line.text("model", &call.model);
-        line.flag("stream", call.stream);
-        line.number("bytes_in", trail.bytes_in.load(Relaxed));
+        line.text(field!("model"), &call.model);
+        line.flag(field!("stream"), call.stream);
+        line.number(field!("bytes_in"), trail.bytes_in.load(Relaxed));
     }
     if let Some(target) = trail.served.get() {
-        line.text("provider", &target.provider.name);
-        line.text("route", &target.series.model);
+        line.text(field!("provider"), &target.provider.name);
+        line.text(field!("route"), &target.series.model);
     }
     let attempts = trail.attempts.load(Relaxed);
     if attempts > 0 {
-        line.number("attempts", attempts.into());
+        line.number(field!("attempts"), attempts.into());
     }
     if let Some(status) = trail.upstream_status.get() {
-        line.number("upstream_status", (*status).into());
+        line.number(field!("upstream_status"), (*status).into());
     }
 }
 
@@ -67,19 +68,22 @@ fn how(line: &mut Line<'_>, trail: &Trail, status: Option<u16>) {
         (None, None, Some(_)) => "complete",
         (None, None, None) => "client_left",
     };
-    line.word("outcome", outcome);
-    line.maybe("reason", trail.refused.get().map(|error| error.kind().label()));
+    line.word(field!("outcome"), outcome);
+    line.maybe(field!("reason"), trail.refused.get().map(|error| error.kind().label()));
     if let Some(answered) = trail.answered.get() {
-        line.number("head_us", since(answered));
+        line.number(field!("head_us"), since(answered));
     }
     if let Some(content) = trail.content.get() {
-        line.number("content_us", since(content));
+        line.number(field!("content_us"), since(content));
     }
-    line.number("duration_us", micros(trail.at.elapsed()));
+    line.number(
+        field!("duration_us"),
+        micros(trail.tally.get().map_or_else(|| trail.at.elapsed(), |tally| tally.duration)),
+    );
     let Some(tally) = trail.tally.get() else { return };
-    line.number("bytes_out", tally.bytes_out);
-    line.number("events", tally.events);
+    line.number(field!("bytes_out"), tally.bytes_out);
+    line.number(field!("events"), tally.events);
     let Some(u) = &tally.usage else { return };
     let tokens = [u.input, u.cache_read, u.cache_write, u.cache_write_1h, u.output, u.reasoning];
-    line.object("tokens", TOKEN_KINDS.iter().copied().zip(tokens));
+    line.object(field!("tokens"), TOKEN_KINDS.iter().copied().zip(tokens));
 }

@@ -117,7 +117,7 @@ pub struct Settling<A: Answer> {
 impl<A: Answer> Settling<A> {
     fn settle(&mut self, left: bool) {
         let Some(Debt { core, trail, call, target, receipt, status }) = self.debt.take() else { return };
-        let tally = self.passage.tally(left);
+        let tally = self.passage.tally(left, trail.at.elapsed());
         receipt.settle(tally.usage);
         let cells = target.series.cells(call.agent, call.dialect, core.index);
         cells.answered(status);
@@ -132,7 +132,7 @@ impl<A: Answer> Settling<A> {
         if let Some(content) = trail.content.get() {
             cells.first_content.record(content.saturating_duration_since(trail.at));
         }
-        cells.duration.record(trail.at.elapsed());
+        cells.duration.record(tally.duration);
         let _ = trail.tally.set(tally);
     }
 }

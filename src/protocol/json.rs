@@ -221,7 +221,9 @@ impl Scanner {
                 state = State::Colon;
                 if self.depth <= self.watched {
                     self.tell(&frame[key..end], watch)?;
-                } else if frame.get(i) == Some(&b':') {
+                }
+                // A value that is wanted begins on the other road, which notes its place.
+                if frame.get(i) == Some(&b':') && (self.want == Want::Pass || self.depth > self.watched) {
                     i += 1;
                     state = State::Value;
                 }
@@ -246,7 +248,16 @@ impl Scanner {
                         }
                         state = State::ValueOrEnd;
                     }
-                    _ => {}
+                    Some(first) => {
+                        if let Some(end) = scalar(*first, frame, i) {
+                            i = end;
+                            state = State::Next;
+                            if self.depth <= self.watched {
+                                self.ended(frame, i, watch)?;
+                            }
+                        }
+                    }
+                    None => {}
                 }
             }
             if state == State::ValueText {
@@ -360,4 +371,20 @@ impl Scanner {
     fn broken(&self, what: &'static str, at: usize) -> BodyError {
         BodyError::Broken { what, at: (self.offset + at) as u64 }
     }
+}
+
+/// The place behind a number without fraction and exponent, or behind a literal, if that is what begins at `i` and something
+/// that ends it is in the frame too. All others are read step by step.
+#[inline]
+fn scalar(first: u8, frame: &[u8], i: usize) -> Option<usize> {
+    let rest = frame.get(i..)?;
+    let end = match first {
+        b'1'..=b'9' => i + rest.iter().position(|byte| !byte.is_ascii_digit())?,
+        b'0' => i + 1,
+        b'n' if rest.starts_with(b"null") => i + 4,
+        b't' if rest.starts_with(b"true") => i + 4,
+        b'f' if rest.starts_with(b"false") => i + 5,
+        _ => return None,
+    };
+    matches!(frame.get(end), Some(b',' | b'}' | b']')).then_some(end)
 }

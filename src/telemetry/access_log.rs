@@ -18,9 +18,9 @@ use std::time::{Duration, Instant};
 use super::metrics::Metrics;
 
 /// A buffer goes to the writer at this size.
-const BUFFER: usize = 32 * 1024;
+const BUFFER: usize = 128 * 1024;
 /// Buffers that may wait for the writer.
-const QUEUE: usize = 64;
+const QUEUE: usize = 32;
 /// How often the file's name is compared with the file.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -46,6 +46,7 @@ pub struct AccessLog {
 #[derive(Debug)]
 struct Buffer {
     bytes: Vec<u8>,
+    stamp: Stamp,
     lines: u64,
     writer: SyncSender<Vec<u8>>,
 }
@@ -77,10 +78,9 @@ impl Writer {
     /// A core's end.
     #[must_use]
     pub fn for_core(&self, core: usize, metrics: &Arc<Metrics>) -> AccessLog {
-        let buffer = self
-            .sender
-            .as_ref()
-            .map(|writer| Mutex::new(Buffer { bytes: Vec::new(), lines: 0, writer: writer.clone() }));
+        let buffer = self.sender.as_ref().map(|writer| {
+            Mutex::new(Buffer { bytes: Vec::new(), stamp: Stamp::default(), lines: 0, writer: writer.clone() })
+        });
         AccessLog { buffer, core, metrics: Arc::clone(metrics) }
     }
 
@@ -95,14 +95,15 @@ impl Writer {
 
 impl AccessLog {
     /// Appends a line, which `write` must end.
-    pub fn write(&self, write: impl FnOnce(&mut Vec<u8>)) {
+    pub fn write(&self, write: impl FnOnce(&mut Vec<u8>, &mut Stamp)) {
         let Some(buffer) = &self.buffer else { return };
         // Uncontended: only this core's thread locks it, and never across an await.
         let mut buffer = buffer.lock().unwrap_or_else(PoisonError::into_inner);
         if buffer.bytes.capacity() == 0 {
             buffer.bytes.reserve_exact(BUFFER + 4096);
         }
-        write(&mut buffer.bytes);
+        let Buffer { bytes, stamp, .. } = &mut *buffer;
+        write(bytes, stamp);
         buffer.lines += 1;
         if buffer.bytes.len() >= BUFFER {
             self.hand_over(&mut buffer);
@@ -185,6 +186,18 @@ fn same(path: &Path, file: &File) -> bool {
     named.dev() == open.dev() && named.ino() == open.ino()
 }
 
+/// The name of a field, with all that stands around it, so that it is written at once. Made by [`field!`](crate::field).
+#[derive(Debug, Clone, Copy)]
+pub struct Field(pub &'static str);
+
+/// The [`Field`](crate::telemetry::access_log::Field) of a name, which must need no escapes.
+#[macro_export]
+macro_rules! field {
+    ($name:literal) => {
+        $crate::telemetry::access_log::Field(concat!(",\"", $name, "\":"))
+    };
+}
+
 /// One record being written: an object, field by field.
 pub struct Line<'b> {
     out: &'b mut Vec<u8>,
@@ -199,25 +212,21 @@ impl fmt::Debug for Line<'_> {
 impl<'b> Line<'b> {
     /// Begins with `time`, RFC 3339 in UTC with milliseconds.
     #[must_use]
-    pub fn begin(out: &'b mut Vec<u8>, since_epoch: Duration) -> Self {
+    pub fn begin(out: &'b mut Vec<u8>, stamp: &mut Stamp, since_epoch: Duration) -> Self {
         out.extend_from_slice(b"{\"time\":\"");
-        write_time(out, since_epoch);
+        stamp.write(out, since_epoch);
         out.push(b'"');
         Self { out }
     }
 
     #[inline]
-    fn name(&mut self, name: &str) {
-        // One reservation for the three parts.
-        self.out.reserve(name.len() + 4);
-        self.out.extend_from_slice(b",\"");
-        self.out.extend_from_slice(name.as_bytes());
-        self.out.extend_from_slice(b"\":");
+    fn name(&mut self, name: Field) {
+        self.out.extend_from_slice(name.0.as_bytes());
     }
 
     /// A text of ours, which needs no escapes.
     #[inline]
-    pub fn word(&mut self, name: &str, value: &'static str) {
+    pub fn word(&mut self, name: Field, value: &'static str) {
         self.name(name);
         self.plain(value.as_bytes());
     }
@@ -231,20 +240,20 @@ impl<'b> Line<'b> {
     }
 
     /// A text, escaped.
-    pub fn text(&mut self, name: &str, value: &str) {
+    pub fn text(&mut self, name: Field, value: &str) {
         self.name(name);
         write_string(self.out, value);
     }
 
     /// A text where there is one; left out otherwise.
-    pub fn maybe(&mut self, name: &str, value: Option<&str>) {
+    pub fn maybe(&mut self, name: Field, value: Option<&str>) {
         if let Some(value) = value {
             self.text(name, value);
         }
     }
 
     /// An address.
-    pub fn address(&mut self, name: &str, value: IpAddr) {
+    pub fn address(&mut self, name: Field, value: IpAddr) {
         self.name(name);
         self.out.push(b'"');
         match value {
@@ -265,25 +274,25 @@ impl<'b> Line<'b> {
     }
 
     /// A number.
-    pub fn number(&mut self, name: &str, value: u64) {
+    pub fn number(&mut self, name: Field, value: u64) {
         self.name(name);
         write_number(self.out, value);
     }
 
     /// True or false.
-    pub fn flag(&mut self, name: &str, value: bool) {
+    pub fn flag(&mut self, name: Field, value: bool) {
         self.name(name);
         self.out.extend_from_slice(if value { b"true" } else { b"false" });
     }
 
     /// Null.
-    pub fn null(&mut self, name: &str) {
+    pub fn null(&mut self, name: Field) {
         self.name(name);
         self.out.extend_from_slice(b"null");
     }
 
     /// Numbers by name.
-    pub fn object(&mut self, name: &str, fields: impl Iterator<Item = (&'static str, u64)>) {
+    pub fn object(&mut self, name: Field, fields: impl Iterator<Item = (&'static str, u64)>) {
         self.name(name);
         let mut separator = b'{';
         for (field, value) in fields {
@@ -303,18 +312,8 @@ impl<'b> Line<'b> {
     }
 }
 
-fn write_number(out: &mut Vec<u8>, mut value: u64) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + u8::try_from(value % 10).unwrap_or_default();
-        value /= 10;
-        if value == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
+fn write_number(out: &mut Vec<u8>, value: u64) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
 /// A JSON string (RFC 8259 section 7).
@@ -345,9 +344,30 @@ fn is_plain(text: &[u8]) -> bool {
     !text.iter().fold(false, |special, b| special | (*b < 0x20) | (*b == b'"') | (*b == b'\\'))
 }
 
-/// `2026-11-24T12:34:56.789Z` (RFC 3339). The civil date by Howard Hinnant's algorithm for the proleptic Gregorian calendar.
-fn write_time(out: &mut Vec<u8>, since_epoch: Duration) {
-    let seconds = since_epoch.as_secs();
+/// The time as text. Remembers its last second, for a busy core writes many records in one.
+#[derive(Debug, Default)]
+pub struct Stamp {
+    second: Option<u64>,
+    text: [u8; 20],
+}
+
+impl Stamp {
+    /// `2026-11-24T12:34:56.789Z` (RFC 3339).
+    fn write(&mut self, out: &mut Vec<u8>, since_epoch: Duration) {
+        let second = since_epoch.as_secs();
+        if self.second != Some(second) {
+            self.second = Some(second);
+            self.text = to_the_second(second);
+        }
+        out.extend_from_slice(&self.text);
+        let millis = since_epoch.subsec_millis();
+        let digit = |divisor: u32| b'0' + u8::try_from(millis / divisor % 10).unwrap_or_default();
+        out.extend_from_slice(&[digit(100), digit(10), digit(1), b'Z']);
+    }
+}
+
+/// `2026-11-24T12:34:56.`: the civil date by Howard Hinnant's algorithm for the proleptic Gregorian calendar.
+fn to_the_second(seconds: u64) -> [u8; 20] {
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     let z = days + 719_468;
     let (era, day_of_era) = (z / 146_097, z % 146_097);
@@ -357,19 +377,24 @@ fn write_time(out: &mut Vec<u8>, since_epoch: Duration) {
     let day = day_of_year - (153 * shifted + 2) / 5 + 1;
     let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let mut pad = |value: u64, width: u32, end: u8| {
+    let mut out = [0; 20];
+    let mut at = 0;
+    for (value, width, end) in [
+        (year, 4, b'-'),
+        (month, 2, b'-'),
+        (day, 2, b'T'),
+        (second / 3_600, 2, b':'),
+        (second / 60 % 60, 2, b':'),
+        (second % 60, 2, b'.'),
+    ] {
         for place in (0..width).rev() {
-            out.push(b'0' + u8::try_from(value / 10_u64.pow(place) % 10).unwrap_or_default());
+            out[at] = b'0' + u8::try_from(value / 10_u64.pow(place) % 10).unwrap_or_default();
+            at += 1;
         }
-        out.push(end);
-    };
-    pad(year, 4, b'-');
-    pad(month, 2, b'-');
-    pad(day, 2, b'T');
-    pad(second / 3_600, 2, b':');
-    pad(second / 60 % 60, 2, b':');
-    pad(second % 60, 2, b'.');
-    pad(since_epoch.subsec_millis().into(), 3, b'Z');
+        out[at] = end;
+        at += 1;
+    }
+    out
 }
 
 #[cfg(test)]
@@ -379,7 +404,7 @@ mod tests {
     #[track_caller]
     fn time(seconds: u64, millis: u64, want: &str) {
         let mut out = Vec::new();
-        write_time(&mut out, Duration::from_millis(seconds * 1_000 + millis));
+        Stamp::default().write(&mut out, Duration::from_millis(seconds * 1_000 + millis));
         assert_eq!(String::from_utf8(out).unwrap(), want);
     }
 
@@ -395,12 +420,12 @@ mod tests {
     #[test]
     fn a_line_is_one_json_object_whatever_the_texts() {
         let mut out = Vec::new();
-        let mut line = Line::begin(&mut out, Duration::ZERO);
-        line.text("a", "quote \" back \\ newline \n tab \t bell \u{7} é");
-        line.number("n", u64::MAX);
-        line.null("x");
-        line.flag("f", true);
-        line.object("o", [("p", 0), ("q", 12)].into_iter());
+        let mut line = Line::begin(&mut out, &mut Stamp::default(), Duration::ZERO);
+        line.text(crate::field!("a"), "quote \" back \\ newline \n tab \t bell \u{7} é");
+        line.number(crate::field!("n"), u64::MAX);
+        line.null(crate::field!("x"));
+        line.flag(crate::field!("f"), true);
+        line.object(crate::field!("o"), [("p", 0), ("q", 12)].into_iter());
         line.end();
         let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(value["a"], "quote \" back \\ newline \n tab \t bell \u{7} é");
@@ -416,7 +441,7 @@ mod tests {
         let metrics = Arc::new(Metrics::new(1));
         let writer = Writer::start(&Destination::File(path.clone())).unwrap();
         let log = writer.for_core(0, &metrics);
-        log.write(|b| b.extend_from_slice(b"one\n"));
+        log.write(|b, _| b.extend_from_slice(b"one\n"));
         log.flush();
         let written = || std::fs::read_to_string(&path).unwrap_or_default();
         let deadline = Instant::now() + Duration::from_secs(5);
@@ -425,7 +450,7 @@ mod tests {
         }
         std::fs::rename(&path, dir.path().join("access.log.1")).unwrap();
         std::thread::sleep(LOOK);
-        log.write(|b| b.extend_from_slice(b"two\n"));
+        log.write(|b, _| b.extend_from_slice(b"two\n"));
         drop(log);
         writer.finish();
         assert_eq!(written(), "two\n");

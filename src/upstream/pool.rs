@@ -3,7 +3,6 @@
 //! Last in, first out, so that what a burst opened goes cold and is closed by the sweep; a few per provider stay warm.
 //! Bounded: [`MAX_IDLE`] per origin and core; by [`COLD`] and [`WARM`] in time.
 
-use std::collections::HashMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -21,9 +20,6 @@ pub const WARM: Duration = Duration::from_secs(55);
 /// How long the others stay.
 pub const COLD: Duration = Duration::from_secs(3);
 
-/// Boxed, because a connection (200 bytes) moves between here and the requests that use it.
-type Idle = HashMap<u64, Vec<Box<Conn>>>;
-
 /// See the module.
 #[derive(Debug)]
 pub struct Pool {
@@ -33,11 +29,29 @@ pub struct Pool {
     idle: Mutex<Idle>,
 }
 
+#[derive(Debug)]
+struct Idle {
+    /// By [`Origin::id`]. A handful, so they are looked through.
+    origins: Vec<(u64, Conns)>,
+    /// The time as it was at the last sweep: near enough to say since when a connection has been idle.
+    now: Instant,
+}
+
+/// Boxed, because a connection (200 bytes) moves between here and the requests that use it.
+type Conns = Vec<Box<Conn>>;
+
+impl Idle {
+    fn of(&mut self, origin: u64) -> Option<&mut Conns> {
+        self.origins.iter_mut().find(|(id, _)| *id == origin).map(|(_, conns)| conns)
+    }
+}
+
 impl Pool {
     /// An empty pool for a core.
     #[must_use]
     pub fn new(core: usize, metrics: Arc<Metrics>) -> Arc<Self> {
-        Arc::new(Self { core, metrics, idle: Mutex::default() })
+        let idle = Mutex::new(Idle { origins: Vec::new(), now: Instant::now() });
+        Arc::new(Self { core, metrics, idle })
     }
 
     fn idle(&self) -> MutexGuard<'_, Idle> {
@@ -47,7 +61,7 @@ impl Pool {
     /// The idle connection used last. Whether it is still alive is found out by using it.
     pub fn checkout(&self, origin: &Arc<Origin>) -> Option<Box<Conn>> {
         loop {
-            let conn = self.idle().get_mut(&origin.id)?.pop()?;
+            let conn = self.idle().of(origin.id)?.pop()?;
             self.metrics.core(self.core).upstream_idle.fetch_sub(1, Relaxed);
             // Ids are hashes; the first comparison holds unless the rules were reloaded meanwhile.
             if Arc::ptr_eq(&conn.origin, origin) || *conn.origin == **origin {
@@ -58,19 +72,23 @@ impl Pool {
 
     /// Takes an idle connection back.
     pub fn checkin(&self, mut conn: Box<Conn>) {
-        conn.idle_since = Instant::now();
         let mut idle = self.idle();
-        let of_origin = idle.entry(conn.origin.id).or_default();
-        if of_origin.len() < MAX_IDLE {
-            of_origin.push(conn);
-            self.metrics.core(self.core).upstream_idle.fetch_add(1, Relaxed);
+        conn.idle_since = idle.now;
+        let id = conn.origin.id;
+        match idle.of(id) {
+            Some(conns) if conns.len() >= MAX_IDLE => return,
+            Some(conns) => conns.push(conn),
+            None => idle.origins.push((id, vec![conn])),
         }
+        self.metrics.core(self.core).upstream_idle.fetch_add(1, Relaxed);
     }
 
     /// Closes what is cold or was closed by the other side. Called once a second.
     pub fn sweep(&self, now: Instant) {
         let mut closed = 0;
-        self.idle().retain(|_, conns| {
+        let mut idle = self.idle();
+        idle.now = now;
+        idle.origins.retain_mut(|(_, conns)| {
             let before = conns.len();
             // The front has been idle the longest and is what a burst left over; the last few are in use.
             let surplus = before.saturating_sub(KEPT_WARM);
@@ -86,6 +104,7 @@ impl Pool {
             closed += before - conns.len();
             !conns.is_empty()
         });
+        drop(idle);
         let closed = i64::try_from(closed).unwrap_or(i64::MAX);
         self.metrics.core(self.core).upstream_idle.fetch_sub(closed, Relaxed);
     }

@@ -116,19 +116,8 @@ impl Writer {
     }
 
     /// In decimal.
-    pub fn number(&mut self, mut n: u64) {
-        let mut digits = [0; 20];
-        let mut from = digits.len();
-        loop {
-            from -= 1;
-            // A digit is less than 10.
-            digits[from] = b'0' + (n % 10) as u8;
-            n /= 10;
-            if n == 0 {
-                break;
-            }
-        }
-        self.0.extend_from_slice(&digits[from..]);
+    pub fn number(&mut self, n: u64) {
+        self.0.extend_from_slice(itoa::Buffer::new().format(n).as_bytes());
     }
 
     /// A number of bytes, in the largest unit that divides it.

@@ -47,7 +47,8 @@ pub fn parse(bytes: &Bytes) -> Result<Option<Head>, Garbage> {
         httparse::Status::Complete(len) => len,
     };
     let status = response.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or(Garbage)?;
-    let mut headers = HeaderMap::with_capacity(response.headers.len());
+    // Two more, for what is added on the way to the client: to grow would cost more than all the rest.
+    let mut headers = HeaderMap::with_capacity(response.headers.len() + 2);
     let mut says = Says { closes: response.version != Some(1), ..Says::default() };
     for line in &*response.headers {
         let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| Garbage)?;

@@ -39,7 +39,7 @@ pub struct Conn {
     pub origin: Arc<Origin>,
     /// Answers that it has brought.
     pub served: u32,
-    /// When it became idle.
+    /// When it became idle, to within a second.
     pub idle_since: Instant,
 }
 
