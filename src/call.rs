@@ -9,7 +9,7 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -284,16 +284,37 @@ pub struct Trail {
     pub attempts: AtomicU32,
     /// Who answered.
     pub served: OnceLock<Arc<Target>>,
-    /// Status of the provider's answer.
-    pub upstream_status: OnceLock<u16>,
+    /// Status of the provider's answer; 0 where there was none.
+    pub upstream_status: AtomicU16,
     /// When the head of the answer was there.
-    pub answered: OnceLock<Instant>,
+    pub answered: Mark,
     /// When its first content was there.
-    pub content: OnceLock<Instant>,
+    pub content: Mark,
     /// Why it was refused.
     pub refused: OnceLock<Error>,
     /// How the answer's body ended.
     pub tally: OnceLock<Tally>,
+}
+
+/// When something happened first, in nanoseconds since the request's head was complete.
+#[derive(Debug, Default)]
+pub struct Mark(AtomicU64);
+
+impl Mark {
+    /// It has happened. Only the first time counts.
+    pub fn set(&self, since_head: Duration) {
+        if self.0.load(Ordering::Relaxed) == 0 {
+            // Whatever happened at once, happened.
+            let nanos = u64::try_from(since_head.as_nanos()).unwrap_or(u64::MAX).max(1);
+            self.0.store(nanos, Ordering::Relaxed);
+        }
+    }
+
+    /// When, if it has.
+    #[must_use]
+    pub fn get(&self) -> Option<Duration> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|nanos| *nanos != 0).map(Duration::from_nanos)
+    }
 }
 
 /// How an answer's body went.

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body::Body;
+use http_body::{Body, Frame};
 use tower::{Layer, Service};
 
 use super::Core;
@@ -142,16 +142,28 @@ where
         if body.is_end_stream() {
             return Ok(None);
         }
-        let frame = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx));
-        match tokio::time::timeout(patience, frame).await {
-            Err(_) => return Err(BodyError::Stalled),
-            Ok(None) => return Ok(None),
-            Ok(Some(Err(_))) => return Err(BodyError::Incomplete),
-            Ok(Some(Ok(frame))) => {
+        match arrived(body, patience).await? {
+            None => return Ok(None),
+            Some(Err(_)) => return Err(BodyError::Incomplete),
+            Some(Ok(frame)) => {
                 if let Ok(data) = frame.into_data() {
                     return Ok(Some(data));
                 }
             }
         }
     }
+}
+
+type Arrived<B> = Option<Result<Frame<Bytes>, <B as Body>::Error>>;
+
+/// Whatever comes next. Most of a body is there when it is asked for, and then costs no timer.
+async fn arrived<B>(body: &mut B, patience: Duration) -> Result<Arrived<B>, BodyError>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    if let Poll::Ready(frame) = poll_fn(|cx| Poll::Ready(Pin::new(&mut *body).poll_frame(cx))).await {
+        return Ok(frame);
+    }
+    let frame = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx));
+    tokio::time::timeout(patience, frame).await.map_err(|_| BodyError::Stalled)
 }

@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Response, header};
@@ -110,9 +110,9 @@ where
         };
         match judged {
             Ok((parts, opening)) => {
-                let _ = trail.upstream_status.set(parts.status.as_u16());
+                trail.upstream_status.store(parts.status.as_u16(), Relaxed);
                 let _ = trail.served.set(Arc::clone(&target));
-                let _ = trail.answered.set(Instant::now());
+                trail.answered.set(trail.at.elapsed());
                 // Boxed: it is moved through every layer above, and it is large.
                 let passage = Box::new(Passage::new(opening, call, trail, held));
                 return Ok(Won { response: Response::from_parts(parts, passage), target, receipt });

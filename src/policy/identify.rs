@@ -7,7 +7,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -16,7 +16,7 @@ use tower::{Layer, Service};
 
 use super::Core;
 use crate::agent::detect;
-use crate::call::{Arrival, Door, Trail};
+use crate::call::{Arrival, Door, Mark, Trail};
 use crate::error::RequestError;
 use crate::listen::Inbound;
 use crate::protocol::{Dialect, path};
@@ -91,9 +91,9 @@ fn arrive<B>(core: &Core, inbound: Inbound<B>) -> Arrival<B> {
         bytes_in: AtomicU64::new(0),
         attempts: AtomicU32::new(0),
         served: OnceLock::new(),
-        upstream_status: OnceLock::new(),
-        answered: OnceLock::new(),
-        content: OnceLock::new(),
+        upstream_status: AtomicU16::new(0),
+        answered: Mark::default(),
+        content: Mark::default(),
         refused: OnceLock::new(),
         tally: OnceLock::new(),
     };

@@ -9,7 +9,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -166,13 +166,7 @@ impl<A: Answer> Passage<A> {
             true => Outcome::ClientLeft,
             false => Outcome::Complete,
         });
-        Tally {
-            outcome,
-            duration,
-            bytes_out: self.bytes_out,
-            events: self.events,
-            usage: self.tap.usage(),
-        }
+        Tally { outcome, duration, bytes_out: self.bytes_out, events: self.events, usage: self.tap.usage() }
     }
 
     fn pass(&mut self, data: Bytes) -> Bytes {
@@ -183,7 +177,7 @@ impl<A: Answer> Passage<A> {
         // An answer that is no stream of events has no start-up: its first byte is content.
         if self.held.is_some() && (content || terminal || !self.stream) {
             self.held = None;
-            let _ = self.trail.content.set(Instant::now());
+            self.trail.content.set(self.trail.at.elapsed());
         }
         if terminal {
             self.answer.nothing_more_matters();

@@ -55,13 +55,13 @@ fn what(line: &mut Line<'_>, trail: &Trail) {
     if attempts > 0 {
         line.number(field!("attempts"), attempts.into());
     }
-    if let Some(status) = trail.upstream_status.get() {
-        line.number(field!("upstream_status"), (*status).into());
+    let upstream_status = trail.upstream_status.load(Relaxed);
+    if upstream_status > 0 {
+        line.number(field!("upstream_status"), upstream_status.into());
     }
 }
 
 fn how(line: &mut Line<'_>, trail: &Trail, status: Option<u16>) {
-    let since = |then: &std::time::Instant| micros(then.saturating_duration_since(trail.at));
     let outcome = match (trail.tally.get(), trail.refused.get(), status) {
         (Some(tally), _, _) => tally.outcome.label(),
         (None, Some(_), _) => "refused",
@@ -71,10 +71,10 @@ fn how(line: &mut Line<'_>, trail: &Trail, status: Option<u16>) {
     line.word(field!("outcome"), outcome);
     line.maybe(field!("reason"), trail.refused.get().map(|error| error.kind().label()));
     if let Some(answered) = trail.answered.get() {
-        line.number(field!("head_us"), since(answered));
+        line.number(field!("head_us"), micros(answered));
     }
     if let Some(content) = trail.content.get() {
-        line.number(field!("content_us"), since(content));
+        line.number(field!("content_us"), micros(content));
     }
     line.number(
         field!("duration_us"),

@@ -130,7 +130,7 @@ impl<A: Answer> Settling<A> {
             None => {}
         }
         if let Some(content) = trail.content.get() {
-            cells.first_content.record(content.saturating_duration_since(trail.at));
+            cells.first_content.record(content);
         }
         cells.duration.record(tally.duration);
         let _ = trail.tally.set(tally);

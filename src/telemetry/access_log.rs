@@ -18,9 +18,9 @@ use std::time::{Duration, Instant};
 use super::metrics::Metrics;
 
 /// A buffer goes to the writer at this size.
-const BUFFER: usize = 128 * 1024;
+const BUFFER: usize = 256 * 1024;
 /// Buffers that may wait for the writer.
-const QUEUE: usize = 32;
+const QUEUE: usize = 16;
 /// How often the file's name is compared with the file.
 const LOOK: Duration = Duration::from_secs(1);
 

@@ -99,7 +99,8 @@ impl Service<Attempt> for Scripted {
         let provider = attempt.target.provider.name.to_string();
         let body = attempt.body.iter().flat_map(|f| f.to_vec()).collect();
         let path = String::from_utf8(attempt.path.to_vec()).unwrap();
-        let headers = attempt.headers().map(|(name, value)| (name.clone(), value.clone())).collect();
+        let mut headers = http::HeaderMap::with_capacity(32);
+        headers.extend(attempt.headers().map(|(name, value)| (name.clone(), value.clone())));
         self.0.seen.lock().unwrap().push(Seen { provider: provider.clone(), path, headers, body });
         let act = self.0.acts.lock().unwrap().pop_front().expect("no act is left for this attempt");
         let stage = Arc::clone(&self.0);
