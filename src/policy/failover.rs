@@ -193,7 +193,7 @@ async fn judge<A: Answer>(response: Response<A>, call: &Call, target: &Target, m
         before = hold_back(&mut answer, call, &provider.name).await?;
     }
     let opening =
-        Opening { answer, before, tap, stream, idle: provider.timeouts.idle, provider: provider.name.as_ref().into() };
+        Opening { answer, before, tap, stream, idle: provider.timeouts.idle, provider: Arc::clone(&provider.name) };
     Ok((parts, opening))
 }
 

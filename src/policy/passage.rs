@@ -39,7 +39,7 @@ pub struct Passage<A: Answer> {
     trail: Arc<Trail>,
     /// The request, until it cannot be needed any more.
     held: Option<Held>,
-    provider: Box<str>,
+    provider: Arc<str>,
     clock: Clock,
     bytes_out: u64,
     events: u64,
@@ -128,7 +128,7 @@ pub struct Opening<A> {
     /// Longest silence.
     pub idle: Duration,
     /// Who answers.
-    pub provider: Box<str>,
+    pub provider: Arc<str>,
 }
 
 impl<A: Answer> Passage<A> {
@@ -206,7 +206,7 @@ impl<A: Answer> Passage<A> {
     }
 
     fn broken_off(&self) -> Error {
-        UpstreamError::BrokenOff { provider: self.provider.clone() }.into()
+        UpstreamError::BrokenOff { provider: self.provider.as_ref().into() }.into()
     }
 
     fn silence(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
@@ -225,7 +225,7 @@ impl<A: Answer> Passage<A> {
                     return Poll::Ready(None);
                 }
                 Silence::TooLong => {
-                    let error = UpstreamError::Silent { provider: self.provider.clone() };
+                    let error = UpstreamError::Silent { provider: self.provider.as_ref().into() };
                     return self.broken(Outcome::UpstreamIdle, error.into());
                 }
             }

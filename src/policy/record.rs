@@ -13,9 +13,9 @@ use crate::telemetry::metrics::{TOKEN_KINDS, micros};
 /// Writes the record of a request. `status` is `None` where the client left before there was an answer.
 pub(super) fn write(out: &mut Vec<u8>, stamp: &mut Stamp, trail: &Trail, status: Option<u16>) {
     let mut line = Line::begin(out, stamp, clock::since_epoch());
-    line.text(field!("request"), trail.id.as_str());
+    line.word(field!("request"), trail.id.as_str());
     line.address(field!("peer"), trail.peer);
-    line.text(field!("method"), trail.method.as_str());
+    line.word(field!("method"), trail.method.as_str());
     line.text(field!("path"), trail.uri.path());
     line.word(field!("dialect"), trail.dialect.name());
     line.word(field!("agent"), trail.agent.name());

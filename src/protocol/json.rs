@@ -68,6 +68,14 @@ pub struct Value<'a> {
 
 /// Who looks on.
 pub trait Watch {
+    /// Whether [`key`](Self::key) could want a key that begins with `first` and has `len` raw bytes. Only a short cut: where
+    /// it is not asked, `key` says the same.
+    #[inline]
+    fn may_want(&self, first: u8, len: usize) -> bool {
+        let _ = (first, len);
+        true
+    }
+
     /// A key has been read; its value comes next.
     ///
     /// # Errors
@@ -136,11 +144,15 @@ impl Spill {
 
     /// The whole, `last` included; `None` when it is longer than the limit.
     fn whole<'a>(&'a mut self, last: &'a [u8], limit: usize) -> Option<&'a [u8]> {
-        if self.bytes.is_empty() && !self.over {
+        if self.is_empty() {
             return (last.len() <= limit).then_some(last);
         }
         self.add(last, limit);
         (!self.over).then_some(&self.bytes)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && !self.over
     }
 
     fn clear(&mut self) {
@@ -220,7 +232,13 @@ impl Scanner {
                 i = end + 1;
                 state = State::Colon;
                 if self.depth <= self.watched {
-                    self.tell(&frame[key..end], watch)?;
+                    let raw = &frame[key..end];
+                    let whole = self.spill.is_empty();
+                    if whole && raw.first().is_none_or(|first| !watch.may_want(*first, raw.len())) {
+                        self.want = Want::Pass;
+                    } else {
+                        self.tell(raw, watch)?;
+                    }
                 }
                 // A value that is wanted begins on the other road, which notes its place.
                 if frame.get(i) == Some(&b':') && (self.want == Want::Pass || self.depth > self.watched) {
@@ -252,7 +270,7 @@ impl Scanner {
                         if let Some(end) = scalar(*first, frame, i) {
                             i = end;
                             state = State::Next;
-                            if self.depth <= self.watched {
+                            if self.is_noted() {
                                 self.ended(frame, i, watch)?;
                             }
                         }
@@ -264,7 +282,7 @@ impl Scanner {
                 let Some(end) = block.end(frame, i) else { break };
                 i = end + 1;
                 state = State::Next;
-                if self.depth <= self.watched {
+                if self.is_noted() {
                     self.ended(frame, i, watch)?;
                 }
             }
@@ -324,7 +342,9 @@ impl Scanner {
         self.depth -= 1;
         self.in_object = self.objects[self.depth];
         if self.depth <= self.watched {
-            self.ended(frame, end, watch)?;
+            if self.is_noted() {
+                self.ended(frame, end, watch)?;
+            }
             if self.depth == 0 {
                 // At once, so that it is known even if the frame goes on with a fault.
                 self.state = State::End;
@@ -332,6 +352,12 @@ impl Scanner {
             }
         }
         Ok(State::Next)
+    }
+
+    /// Whether the end of a value at this depth changes anything: a value that was wanted, or one that was entered.
+    #[inline]
+    fn is_noted(&self) -> bool {
+        self.depth <= self.watched && (self.want != Want::Pass || self.watched != self.depth.max(self.top))
     }
 
     /// A key at a watched depth is complete.

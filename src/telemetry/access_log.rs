@@ -224,9 +224,9 @@ impl<'b> Line<'b> {
         self.out.extend_from_slice(name.0.as_bytes());
     }
 
-    /// A text of ours, which needs no escapes.
+    /// A text that needs no escapes: a word of ours, or a token (RFC 9110 section 5.6.2).
     #[inline]
-    pub fn word(&mut self, name: Field, value: &'static str) {
+    pub fn word(&mut self, name: Field, value: &str) {
         self.name(name);
         self.plain(value.as_bytes());
     }

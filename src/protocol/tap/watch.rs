@@ -50,6 +50,12 @@ impl UsageWatch {
 }
 
 impl Watch for UsageWatch {
+    #[inline]
+    fn may_want(&self, first: u8, len: usize) -> bool {
+        // `message`, `x_groq`, `response`, `usage`, `usageMetadata`, `error`
+        matches!((first, len), (b'u', 5 | 13) | (b'e', 5) | (b'm', 7) | (b'x', 6) | (b'r', 8))
+    }
+
     fn key(&mut self, key: Key<'_>) -> Result<Want, BodyError> {
         let wanted = match (self.dialect, key.level, key.raw) {
             (Dialect::Anthropic, 0, b"message")

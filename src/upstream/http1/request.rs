@@ -20,7 +20,9 @@ const PARTS: usize = 16;
 /// Bytes that are still to be written.
 #[derive(Debug, Default)]
 pub struct Outgoing {
-    head: Bytes,
+    head: Vec<u8>,
+    /// Bytes of the head that are written.
+    head_done: usize,
     frames: smallvec::SmallVec<[Bytes; 2]>,
     /// Frames that are written.
     done: usize,
@@ -69,7 +71,7 @@ impl Outgoing {
             frames.iter().for_each(|frame| head.extend_from_slice(frame));
             frames.clear();
         }
-        Ok(Self { head: Bytes::from(head), frames, ..Self::default() })
+        Ok(Self { head, frames, ..Self::default() })
     }
 
     /// Whether nothing of it can have reached the other side.
@@ -81,7 +83,7 @@ impl Outgoing {
     /// Whether all of it has been handed to the system.
     #[must_use]
     pub fn is_written(&self) -> bool {
-        self.head.is_empty() && self.done == self.frames.len() && self.flushed
+        self.head_done == self.head.len() && self.done == self.frames.len() && self.flushed
     }
 
     /// Whether there is anything left to do.
@@ -98,6 +100,9 @@ impl Outgoing {
         let written = ready!(self.write(io, cx));
         self.failed |= written.is_err();
         if self.is_settled() {
+            // Not needed any more, and the answer may take long.
+            self.head = Vec::new();
+            self.head_done = 0;
             self.frames.clear();
             self.done = 0;
         }
@@ -107,7 +112,8 @@ impl Outgoing {
     fn write(&mut self, io: &mut Io, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             let mut slices = [IoSlice::new(&[]); PARTS];
-            let parts = std::iter::once(&self.head).chain(&self.frames[self.done..]).filter(|part| !part.is_empty());
+            let frames = self.frames[self.done..].iter().map(|frame| &**frame);
+            let parts = std::iter::once(&self.head[self.head_done..]).chain(frames).filter(|part| !part.is_empty());
             let mut count = 0;
             for (slice, part) in slices.iter_mut().zip(parts) {
                 *slice = IoSlice::new(part);
@@ -129,8 +135,8 @@ impl Outgoing {
     }
 
     fn advance(&mut self, mut written: usize) {
-        let of_head = written.min(self.head.len());
-        self.head.advance(of_head);
+        let of_head = written.min(self.head.len() - self.head_done);
+        self.head_done += of_head;
         written -= of_head;
         while written > 0
             && let Some(frame) = self.frames.get_mut(self.done)
@@ -143,9 +149,6 @@ impl Outgoing {
                 *frame = Bytes::new();
                 self.done += 1;
             }
-        }
-        if self.head.is_empty() {
-            self.head = Bytes::new();
         }
     }
 }
