@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a bench fails by panicking")]
 
+#[expect(dead_code, reason = "shared with the instruction counts, which use more of it")]
 mod bodies;
 #[path = "../tests/journey/scripted.rs"]
 #[expect(dead_code, reason = "shared with the journey's tests, which use more of it")]
