@@ -17,6 +17,7 @@ pub mod ledger;
 pub mod journey;
 pub mod listen;
 pub mod policy;
+pub mod tls;
 pub mod upstream;
 
 pub mod config;

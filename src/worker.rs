@@ -22,6 +22,7 @@ use crate::policy::{Core, Ids};
 use crate::snapshot::live::{Follower, Live};
 use crate::telemetry::access_log;
 use crate::telemetry::metrics::Metrics;
+use crate::tls::Served;
 use crate::upstream::Upstream;
 use crate::upstream::pool::Pool;
 
@@ -42,6 +43,8 @@ pub struct Parts<'p> {
     pub metrics: &'p Arc<Metrics>,
     /// Where access records go.
     pub access_log: &'p access_log::Writer,
+    /// What agents are shown, where TLS is spoken.
+    pub tls: Option<&'p Arc<Served>>,
     /// How connections are treated.
     pub settings: Settings,
 }
@@ -82,6 +85,7 @@ impl Workers {
             let seat = Seat {
                 core,
                 settings: parts.settings,
+                tls: parts.tls.map(Arc::clone),
                 placement: Arc::clone(&placement),
                 phases: phases.clone(),
                 deadline: deadlines.clone(),
@@ -130,6 +134,7 @@ impl Workers {
 struct Seat {
     core: Arc<Core>,
     settings: Settings,
+    tls: Option<Arc<Served>>,
     placement: Arc<Placement>,
     phases: watch::Receiver<Phase>,
     deadline: watch::Receiver<Option<Instant>>,
@@ -144,6 +149,7 @@ impl Seat {
         let acceptor = Acceptor {
             core: self.core.index,
             settings: self.settings,
+            tls: self.tls.clone(),
             placement: Arc::clone(&self.placement),
             service: stack,
             phase: own_phase,

@@ -37,7 +37,8 @@ const LAYERS: &[Layer] = &[
         "holds counters already bound to their labels",
     ),
     ("call", &["agent", "error", "ledger", "protocol", "provider", "snapshot", "telemetry"], ""),
-    ("listen", &["error", "telemetry"], "generic over the service: sockets know no policy"),
+    ("tls", &[], "who we are to clients; facts, no sockets"),
+    ("listen", &["error", "telemetry", "tls"], "generic over the service: sockets know no policy"),
     ("policy", EVERY_POLICY, "and not one another, but for the exceptions below"),
     (
         "upstream",
@@ -47,12 +48,12 @@ const LAYERS: &[Layer] = &[
     ("journey", &["call", "error", "listen", "policy", "policy/*", "upstream"], "strings them together"),
     (
         "config",
-        &["agent", "error", "ledger", "protocol", "provider", "snapshot", "telemetry"],
+        &["agent", "error", "ledger", "protocol", "provider", "snapshot", "telemetry", "tls"],
         "compiles what was written into what is read",
     ),
     (
         "worker",
-        &["call", "error", "journey", "ledger", "listen", "policy", "snapshot", "telemetry", "upstream"],
+        &["call", "error", "journey", "ledger", "listen", "policy", "snapshot", "telemetry", "tls", "upstream"],
         "one core",
     ),
     ("admin", &["ledger", "provider", "snapshot", "telemetry"], ""),
@@ -71,6 +72,7 @@ const LAYERS: &[Layer] = &[
             "simulator",
             "snapshot",
             "telemetry",
+            "tls",
             "worker",
         ],
         "commands",
@@ -107,7 +109,11 @@ const OUTSIDE: &[(&str, &[&str], &str)] = &[
     ("hyper::", &["listen", "simulator", "admin"], "only the two ends know who moves the bytes"),
     ("hyper_util::", &["listen", "simulator", "admin"], "as hyper"),
     ("axum::", &["admin"], "convenience is for the listener that is not on the hot path"),
-    ("rustls::", &["listen", "upstream", "provider", "config"], "the two ends, and who trusts whom"),
+    (
+        "rustls::",
+        &["listen", "upstream", "provider", "tls", "config", "cli"],
+        "the two ends, and who trusts whom; cli only hands it on",
+    ),
 ];
 
 /// What pure folders never say.

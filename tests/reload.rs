@@ -37,7 +37,7 @@ impl Rig {
         let contents = Contents::of(watched.into_iter().collect());
         let live = Live::new(prepared);
         metrics.reload.generation.store(1, std::sync::atomic::Ordering::Relaxed);
-        let watcher = Watcher::new(path, contents, startup, Arc::clone(&live), Arc::clone(&metrics));
+        let watcher = Watcher::new(path, contents, startup, Arc::clone(&live), None, Arc::clone(&metrics));
         Self { folder, live, metrics, watcher }
     }
 

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use clap::Args;
+use rustls::ServerConfig;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
@@ -27,6 +28,7 @@ use crate::telemetry;
 use crate::telemetry::access_log::{Destination, Writer};
 use crate::telemetry::clock;
 use crate::telemetry::metrics::Metrics;
+use crate::tls::Served;
 use crate::worker::{Parts, Workers};
 
 /// Arguments of `serve`.
@@ -71,7 +73,7 @@ async fn first_minute() -> Result<(), String> {
     for warning in warnings {
         warn!("{warning}");
     }
-    let gateway = Gateway::open(prepared, startup, metrics)
+    let gateway = Gateway::open(prepared, startup, None, metrics)
         .map_err(|why| format!("{why} in a tollgate.toml: without one, these are the only ports"))?;
     // Nobody may be reading: that is no reason to stop.
     let _ = writeln!(std::io::stdout(), "{}", minute.banner(gateway.address, gateway.admin_address));
@@ -84,15 +86,16 @@ async fn by_file(path: &Path) -> Result<(), String> {
     let contents = Contents::of(first.watched.into_iter().collect());
     let cores = first.startup.listen.workers;
     let metrics = Arc::new(Metrics::new(cores));
-    let Loaded { prepared, startup, warnings, .. } = load(path, &metrics)?;
+    let Loaded { prepared, startup, tls, warnings, .. } = load(path, &metrics)?;
     telemetry::start(startup.log.level, startup.log.json);
     for warning in warnings {
         warn!("{warning}");
     }
-    let gateway = Gateway::open(prepared, startup, metrics)?;
+    let gateway = Gateway::open(prepared, startup, tls, metrics)?;
     info!(config = %path.display(), address = %gateway.address, admin = %gateway.admin_address, "serving");
     let (live, metrics) = (Arc::clone(&gateway.live), Arc::clone(&gateway.metrics));
-    let watcher = Watcher::new(path.to_owned(), contents, gateway.startup.clone(), live, metrics);
+    let (startup, tls) = (gateway.startup.clone(), gateway.tls.clone());
+    let watcher = Watcher::new(path.to_owned(), contents, startup, live, tls, metrics);
     let following = tokio::spawn(Arc::clone(&watcher).follow());
     let served = gateway.serve(Arc::new(Watched(watcher))).await;
     following.abort();
@@ -108,6 +111,7 @@ struct Gateway {
     live: Arc<Live>,
     metrics: Arc<Metrics>,
     startup: Startup,
+    tls: Option<Arc<Served>>,
     listeners: Vec<TcpListener>,
     address: SocketAddr,
     admin: TcpListener,
@@ -116,7 +120,13 @@ struct Gateway {
 }
 
 impl Gateway {
-    fn open(prepared: Prepared, startup: Startup, metrics: Arc<Metrics>) -> Result<Self, String> {
+    fn open(
+        prepared: Prepared,
+        startup: Startup,
+        tls: Option<Arc<ServerConfig>>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, String> {
+        let tls = tls.map(Served::new);
         let bind = |address: SocketAddr, cores: usize, setting: &str| {
             listen::bind(address, cores).map_err(|e| {
                 format!("error: cannot listen on {address} ({setting}): {e}\n  hint: end what listens there, or set {setting} to another port")
@@ -136,7 +146,7 @@ impl Gateway {
         let live = Live::new(prepared);
         metrics.reload.generation.store(1, Relaxed);
         metrics.reload.last_success.store(clock::since_epoch().as_secs(), Relaxed);
-        Ok(Self { live, metrics, startup, listeners, address, admin, admin_address, access_log })
+        Ok(Self { live, metrics, startup, tls, listeners, address, admin, admin_address, access_log })
     }
 
     /// Serves until SIGTERM or SIGINT, then drains.
@@ -146,6 +156,7 @@ impl Gateway {
             live: &self.live,
             metrics: &self.metrics,
             access_log: &self.access_log,
+            tls: self.tls.as_ref(),
             settings: Settings {
                 header_timeout: listen.header_timeout,
                 idle_timeout: listen.idle_timeout,

@@ -14,7 +14,10 @@ mod url;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
+
+use rustls::ServerConfig;
 
 use super::problem::{Problem, Problems, Source};
 use super::schema::{self, Config};
@@ -34,6 +37,8 @@ pub struct Loaded {
     pub prepared: Prepared,
     /// What only a restart changes.
     pub startup: Startup,
+    /// What is shown to agents, where TLS is spoken.
+    pub tls: Option<Arc<ServerConfig>>,
     /// What is odd.
     pub warnings: Vec<Problem>,
     /// The file itself, and every file it names (secrets, certificate authorities).
@@ -64,10 +69,11 @@ pub fn load_text(file: &Path, text: &str, env: &Env<'_>, metrics: &Metrics) -> R
     let mut cx = Context::new(&source, env);
     match shape::read(&source) {
         Ok(config) => {
-            let (draft, startup) = compile(&mut cx, &config);
+            let (draft, startup, tls) = compile(&mut cx, &config);
             if cx.problems.is_empty() {
                 let prepared = Prepared(draft.bind(metrics));
-                return Ok(Loaded { prepared, startup, warnings: in_order(cx.warnings), watched: cx.watched });
+                let (warnings, watched) = (in_order(cx.warnings), cx.watched);
+                return Ok(Loaded { prepared, startup, tls, warnings, watched });
             }
         }
         Err(misfit) => {
@@ -101,7 +107,7 @@ impl Draft {
     }
 }
 
-fn compile(cx: &mut Context<'_>, config: &Config) -> (Draft, Startup) {
+fn compile(cx: &mut Context<'_>, config: &Config) -> (Draft, Startup, Option<Arc<ServerConfig>>) {
     let Config { version, listen, limits, timeouts, log, provider, model, key, mount } = config;
     match version {
         Some(version) if **version == 1 => {}
@@ -111,6 +117,7 @@ fn compile(cx: &mut Context<'_>, config: &Config) -> (Draft, Startup) {
         None => cx.error(0, "version".into(), "it is missing").hint("begin the file with version = 1"),
     }
     let startup = Startup { listen: listen::listen(cx, listen), log: listen::log(cx, log) };
+    let tls = listen::tls(cx, listen.tls.as_ref());
     let (timeouts, defaults) = self::timeouts(cx, timeouts);
     let limits = self::limits(cx, limits);
     let providers = provider::providers(cx, provider, defaults);
@@ -118,7 +125,8 @@ fn compile(cx: &mut Context<'_>, config: &Config) -> (Draft, Startup) {
     let keyring = key::keyring(cx, key, &models);
     let mounts = mount::mounts(cx, mount);
     let routes = crate::snapshot::routes::Routes::default();
-    (Draft { snapshot: Snapshot { generation: 0, keyring, routes, mounts, limits, timeouts }, models }, startup)
+    let snapshot = Snapshot { generation: 0, keyring, routes, mounts, limits, timeouts };
+    (Draft { snapshot, models }, startup, tls)
 }
 
 fn limits(cx: &mut Context<'_>, limits: &schema::Limits) -> Limits {

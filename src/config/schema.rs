@@ -52,7 +52,7 @@ pub struct Config {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Listen {
-    /// Address and port for agents. Default: 127.0.0.1:8080. Another address than loopback needs `behind_proxy`.
+    /// Address and port for agents. Default: 127.0.0.1:8080. Another address than loopback needs `tls` or `behind_proxy`.
     pub address: Option<At<Address>>,
     /// Address and port for operators: health, metrics, reload. Default: 127.0.0.1:8081.
     pub admin: Option<At<Address>>,
@@ -69,6 +69,25 @@ pub struct Listen {
     /// A proxy that ends TLS stands in front, so other addresses than loopback are fine. Default: false.
     #[serde(default)]
     pub behind_proxy: bool,
+    /// TLS on `address`, with HTTP/2 and HTTP/1.1. Without it agents speak HTTP/1.1 in clear text. Its files are read again
+    /// when they change.
+    pub tls: Option<At<ListenTls>>,
+}
+
+/// TLS towards agents.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListenTls {
+    /// PEM file with the certificate and those between it and its authority.
+    #[schemars(with = "PathBuf")]
+    pub certificate: At<PathBuf>,
+    /// PEM file with its private key.
+    #[schemars(with = "PathBuf")]
+    pub key: At<PathBuf>,
+    /// PEM file with the authorities of clients' certificates: with it, only clients that have one may connect (mTLS), and
+    /// they still need a key.
+    #[schemars(with = "Option<PathBuf>")]
+    pub client_ca: Option<At<PathBuf>>,
 }
 
 /// Bounds on requests.

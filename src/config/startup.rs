@@ -36,6 +36,8 @@ pub struct Listen {
     pub drain: Duration,
     /// A proxy that ends TLS stands in front.
     pub behind_proxy: bool,
+    /// TLS is spoken to agents.
+    pub tls: bool,
 }
 
 /// What is logged, and where to.
@@ -65,7 +67,7 @@ impl Startup {
     #[must_use]
     pub fn changed(&self, other: &Self) -> Vec<&'static str> {
         let Self { listen, log } = self;
-        let Listen { address, admin, workers, max_connections, header_timeout, idle_timeout, drain, behind_proxy } =
+        let Listen { address, admin, workers, max_connections, header_timeout, idle_timeout, drain, behind_proxy, tls } =
             listen;
         let Log { level, json, access } = log;
         let (l, o) = (&other.listen, &other.log);
@@ -78,6 +80,7 @@ impl Startup {
             ("listen.idle_timeout", *idle_timeout != l.idle_timeout),
             ("listen.drain", *drain != l.drain),
             ("listen.behind_proxy", *behind_proxy != l.behind_proxy),
+            ("listen.tls", *tls != l.tls),
             ("log.level", *level != o.level),
             ("log.format", *json != o.json),
             ("log.access", *access != o.access),

@@ -19,6 +19,7 @@ use crate::snapshot::Snapshot;
 use crate::snapshot::live::Live;
 use crate::telemetry::clock;
 use crate::telemetry::metrics::Metrics;
+use crate::tls::Served;
 
 mod contents;
 mod eyes;
@@ -42,6 +43,8 @@ pub struct Watcher {
     /// As the process was started with.
     startup: Startup,
     live: Arc<Live>,
+    /// What agents are shown, where TLS is spoken.
+    tls: Option<Arc<Served>>,
     metrics: Arc<Metrics>,
     turn: tokio::sync::Mutex<Turn>,
     last_failure: Mutex<Option<Failure>>,
@@ -84,10 +87,11 @@ impl Watcher {
         contents: Contents,
         startup: Startup,
         live: Arc<Live>,
+        tls: Option<Arc<Served>>,
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
         let turn = tokio::sync::Mutex::new(Turn { contents, retired: None });
-        Arc::new(Self { path, startup, live, metrics, turn, last_failure: Mutex::default() })
+        Arc::new(Self { path, startup, live, tls, metrics, turn, last_failure: Mutex::default() })
     }
 
     /// How the rules stand.
@@ -167,7 +171,10 @@ impl Watcher {
     }
 
     fn publish(&self, turn: &mut Turn, loaded: Loaded, began: Instant) -> u64 {
-        let Loaded { prepared, startup, warnings, watched: _ } = loaded;
+        let Loaded { prepared, startup, tls, warnings, watched: _ } = loaded;
+        if let (Some(served), Some(tls)) = (&self.tls, tls) {
+            served.replace(tls);
+        }
         turn.retired = Some(self.live.snapshot());
         let generation = self.live.publish(prepared);
         let reload = &self.metrics.reload;

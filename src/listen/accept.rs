@@ -12,15 +12,18 @@ use http::Response;
 use http_body::Body;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 use tower::Service;
 use tracing::warn;
 
 use crate::telemetry::metrics::Metrics;
+use crate::tls::Served;
 
 use super::body::ClientBody;
-use super::conn;
 use super::place::{Inbox, Placement, Seated};
+use super::stream::Stream;
 use super::{Inbound, Settings};
+use super::{conn, http2};
 
 /// Told to stop accepting, and then to close.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
@@ -52,6 +55,8 @@ pub struct Acceptor<S> {
     pub service: S,
     /// When to stop.
     pub phase: watch::Receiver<Phase>,
+    /// What clients are shown, where TLS is spoken.
+    pub tls: Option<Arc<Served>>,
     /// The counters.
     pub core_cells: Arc<Metrics>,
 }
@@ -114,7 +119,8 @@ where
     fn serve(&self, stream: TcpStream, peer: SocketAddr, seat: Seated) {
         // A frame that arrives leaves at once: never wait for more to fill a segment (RFC 896).
         let _ = stream.set_nodelay(true);
-        let connection = conn::serve(stream, peer, self.service.clone(), self.settings, self.phase.clone());
+        let (service, settings, phase) = (self.service.clone(), self.settings, self.phase.clone());
+        let tls = self.tls.as_ref().map(|served| TlsAcceptor::from(served.now()));
         let metrics = Arc::clone(&self.core_cells);
         let core = self.core;
         #[expect(
@@ -122,10 +128,31 @@ where
             reason = "the placement counts it until it ends; drain waits for the count"
         )]
         let _ = tokio::spawn(async move {
-            metrics.core(core).connections.fetch_add(1, Relaxed);
-            connection.await;
-            metrics.core(core).connections.fetch_sub(1, Relaxed);
+            let cells = metrics.core(core);
+            cells.connections.fetch_add(1, Relaxed);
+            match begin(stream, tls, settings.header_timeout).await {
+                // Boxed: a connection of HTTP/1.1 must not be as large as one of HTTP/2.
+                Some(stream) if stream.speaks_http2() => {
+                    Box::pin(http2::serve(stream, peer, service, settings, phase)).await;
+                }
+                Some(stream) => conn::serve(stream, peer, service, settings, phase).await,
+                None => {
+                    cells.handshakes_failed.fetch_add(1, Relaxed);
+                }
+            }
+            cells.connections.fetch_sub(1, Relaxed);
             drop(seat);
         });
+    }
+}
+
+/// The client's end of a connection, once TLS has been agreed on; `None` if it was not, or not in time.
+async fn begin(stream: TcpStream, tls: Option<TlsAcceptor>, patience: Duration) -> Option<Stream> {
+    let Some(tls) = tls else { return Some(Stream::Plain(stream)) };
+    // Boxed: its state is large, and gone when the connection begins.
+    match tokio::time::timeout(patience, Box::pin(tls.accept(stream))).await {
+        Ok(Ok(stream)) => Some(Stream::Tls(Box::new(stream))),
+        // Scanners and clients that do not trust us: counted, and nothing to tell anybody.
+        Ok(Err(_)) | Err(_) => None,
     }
 }

@@ -14,11 +14,19 @@ use super::conn::Line;
 use super::wake;
 
 /// A request is under way until its answer's body is dropped (also by a client that leaves).
-pub(super) struct Serving(pub(super) Arc<Line>);
+pub(super) struct Serving(Arc<Line>);
+
+impl Serving {
+    pub(super) fn begin(line: &Arc<Line>) -> Self {
+        line.requests.fetch_add(1, Relaxed);
+        line.serving.fetch_add(1, Relaxed);
+        Self(Arc::clone(line))
+    }
+}
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        self.0.serving.store(false, Relaxed);
+        self.0.serving.fetch_sub(1, Relaxed);
     }
 }
 
@@ -48,17 +56,23 @@ impl<B: Body> Body for Served<B> {
     }
 }
 
-/// A request's body; what is left of it when it is dropped is read on by the connection.
+/// A request's body. Over HTTP/1.1, what is left of it when it is dropped is read on by the connection; over HTTP/2 only its
+/// stream is reset.
 #[derive(Debug)]
 pub struct ClientBody {
     /// `None` only while it is dropped.
     incoming: Option<Incoming>,
-    line: Arc<Line>,
+    /// Of HTTP/1.1.
+    line: Option<Arc<Line>>,
 }
 
 impl ClientBody {
-    pub(super) fn new(incoming: Incoming, line: Arc<Line>) -> Self {
-        Self { incoming: Some(incoming), line }
+    pub(super) fn of_http1(incoming: Incoming, line: Arc<Line>) -> Self {
+        Self { incoming: Some(incoming), line: Some(line) }
+    }
+
+    pub(super) fn of_http2(incoming: Incoming) -> Self {
+        Self { incoming: Some(incoming), line: None }
     }
 }
 
@@ -66,10 +80,12 @@ impl Body for ClientBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match &mut self.incoming {
-            Some(incoming) => take(incoming),
-            None => Poll::Ready(None),
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let this = &mut *self;
+        match (&mut this.incoming, &this.line) {
+            (Some(incoming), Some(_)) => take(incoming),
+            (Some(incoming), None) => Pin::new(incoming).poll_frame(cx),
+            (None, _) => Poll::Ready(None),
         }
     }
 
@@ -97,8 +113,10 @@ pub(super) fn take(incoming: &mut Incoming) -> Poll<Option<Result<Frame<Bytes>, 
 
 impl Drop for ClientBody {
     fn drop(&mut self) {
-        if let Some(incoming) = self.incoming.take().filter(|body| !body.is_end_stream()) {
-            *self.line.unread.lock().unwrap_or_else(PoisonError::into_inner) = Some(incoming);
+        if let Some(incoming) = self.incoming.take().filter(|body| !body.is_end_stream())
+            && let Some(line) = &self.line
+        {
+            *line.unread.lock().unwrap_or_else(PoisonError::into_inner) = Some(incoming);
         }
     }
 }

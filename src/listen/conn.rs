@@ -1,4 +1,4 @@
-//! One connection of a client.
+//! One HTTP/1.1 connection of a client.
 //!
 //! Invariant: at any moment either a request is under way or a time-out is running. One timer per connection, re-armed only
 //! when it fires, so a request costs no timer. A refused upload is read on for a moment before its answer is written, for a
@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -19,7 +19,6 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tower::{Service, ServiceExt};
 
@@ -37,15 +36,28 @@ const READ_ON_TIME: Duration = Duration::from_secs(1);
 /// What a connection's timer and its requests share.
 #[derive(Debug, Default)]
 pub(super) struct Line {
-    pub(super) serving: AtomicBool,
-    requests: AtomicU64,
+    /// Requests under way: on HTTP/1.1 one at most.
+    pub(super) serving: AtomicU32,
+    pub(super) requests: AtomicU64,
     /// The body of a request that was answered before it was read.
     pub(super) unread: Mutex<Option<Incoming>>,
 }
 
+impl Line {
+    /// Requests so far.
+    pub(super) fn requests(&self) -> u64 {
+        self.requests.load(Relaxed)
+    }
+
+    /// No request is under way, and none has begun since there were `seen`.
+    pub(super) fn is_idle_since(&self, seen: u64) -> bool {
+        self.serving.load(Relaxed) == 0 && self.requests() == seen
+    }
+}
+
 /// Serves one connection to its end.
 pub(super) async fn serve<S, B>(
-    stream: TcpStream,
+    stream: Stream,
     peer: SocketAddr,
     service: S,
     settings: Settings,
@@ -60,7 +72,7 @@ pub(super) async fn serve<S, B>(
     let http = service_fn(move |request| answer(service.clone(), request, peer, Arc::clone(&requests)));
     // One buffer for head and events: a plain write costs less than a vectored one, and events are short (a tenth of the
     // instructions of a stream's event).
-    let io = TokioIo::new(Stream(stream));
+    let io = TokioIo::new(stream);
     let server = hyper::server::conn::http1::Builder::new().writev(false).serve_connection(io, http);
     let mut connection = pin!(server);
     let mut timer = pin!(tokio::time::sleep(settings.header_timeout));
@@ -76,11 +88,10 @@ pub(super) async fn serve<S, B>(
             let Some(waker) = beside.woken(cx) else { return Poll::Pending };
             let cx = &mut Context::from_waker(&waker);
             while timer.as_mut().poll(cx).is_ready() {
-                let requests = line.requests.load(Relaxed);
-                if !line.serving.load(Relaxed) && requests == seen {
+                if line.is_idle_since(seen) {
                     return Poll::Ready(());
                 }
-                seen = requests;
+                seen = line.requests();
                 timer.as_mut().reset(tokio::time::Instant::now() + settings.idle_timeout);
             }
             if closed || closing.as_mut().poll(cx).is_pending() {
@@ -102,10 +113,8 @@ async fn answer<S, B>(
 where
     S: Service<Inbound<ClientBody>, Response = Response<B>, Error = Infallible>,
 {
-    line.requests.fetch_add(1, Relaxed);
-    line.serving.store(true, Relaxed);
-    let serving = Serving(Arc::clone(&line));
-    let request = request.map(|incoming| ClientBody::new(incoming, Arc::clone(&line)));
+    let serving = Serving::begin(&line);
+    let request = request.map(|incoming| ClientBody::of_http1(incoming, Arc::clone(&line)));
     let mut response = pin!(service.oneshot(Inbound { request, peer }));
     let response = poll_fn(|cx| wake::with_task(cx, |cx| response.as_mut().poll(cx))).await;
     let unread = line.unread.lock().unwrap_or_else(PoisonError::into_inner).take();

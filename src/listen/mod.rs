@@ -7,6 +7,7 @@
 pub mod accept;
 pub mod body;
 mod conn;
+mod http2;
 pub mod place;
 mod stream;
 mod wake;

@@ -16,6 +16,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 thread_local! {
+    /// A connection is being polled. HTTP/2 has tasks of its own for its requests, and what is polled there has the right
+    /// waker already.
+    static IN_CONNECTION: Cell<bool> = const { Cell::new(false) };
     static RAISED: Cell<bool> = const { Cell::new(false) };
     static RAISES: Waker = Waker::from(Arc::new(Raise));
     /// The waker of the task whose connection is being polled.
@@ -39,11 +42,13 @@ impl Wake for Raise {
 /// Polls hyper's connection.
 pub(super) fn poll<F: Future>(connection: Pin<&mut F>, cx: &Context<'_>) -> Poll<F::Output> {
     RAISED.set(false);
+    IN_CONNECTION.set(true);
     TASK.with_borrow_mut(|task| match task {
         Some(task) => task.clone_from(cx.waker()),
         None => *task = Some(cx.waker().clone()),
     });
     let polled = RAISES.with(|raises| connection.poll(&mut Context::from_waker(raises)));
+    IN_CONNECTION.set(false);
     if polled.is_pending() && RAISED.get() {
         // Not at once: others have waited longer.
         cx.waker().wake_by_ref();
@@ -53,6 +58,9 @@ pub(super) fn poll<F: Future>(connection: Pin<&mut F>, cx: &Context<'_>) -> Poll
 
 /// Polls, below hyper, what is woken from outside.
 pub(super) fn with_task<R>(cx: &mut Context<'_>, poll: impl FnOnce(&mut Context<'_>) -> R) -> R {
+    if !IN_CONNECTION.get() {
+        return poll(cx);
+    }
     // Cloned, for what is polled may poll another connection (in tests).
     match TASK.with_borrow(Clone::clone) {
         Some(task) => poll(&mut Context::from_waker(&task)),

@@ -55,6 +55,8 @@ pub struct CoreCells {
     pub connections: AtomicI64,
     /// Connections of clients accepted.
     pub accepted: AtomicU64,
+    /// Connections of clients on which no TLS was agreed.
+    pub handshakes_failed: AtomicU64,
     /// Requests under way.
     pub in_flight: AtomicI64,
     /// Connections opened to providers.
@@ -167,6 +169,12 @@ impl Metrics {
             "Connections accepted from clients.",
             count(|c| &c.accepted),
         );
+        page.single(
+            "tollgate_tls_handshakes_failed_total",
+            "counter",
+            "Connections of clients on which no TLS was agreed.",
+            count(|c| &c.handshakes_failed),
+        );
         page.single("tollgate_requests_in_flight", "gauge", "Requests under way.", gauge(|c| &c.in_flight));
         page.single(
             "tollgate_upstream_connects_total",
@@ -224,6 +232,7 @@ impl Default for CoreCells {
         Self {
             connections: AtomicI64::new(0),
             accepted: AtomicU64::new(0),
+            handshakes_failed: AtomicU64::new(0),
             in_flight: AtomicI64::new(0),
             upstream_connects: AtomicU64::new(0),
             upstream_reuses: AtomicU64::new(0),

@@ -3,21 +3,35 @@
 //! Invariant: without TLS nothing is served to other machines unless the operator says that a proxy in front does TLS.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ServerConfig;
 use tracing::level_filters::LevelFilter;
+use zeroize::Zeroizing;
 
 use super::{Context, time};
 use crate::config::schema;
 use crate::config::startup::{Access, Listen, Log};
 use crate::config::units::{Address, At};
+use crate::tls::{self, Papers, Wrong};
 
 pub fn listen(cx: &mut Context<'_>, listen: &schema::Listen) -> Listen {
-    let schema::Listen { address, admin, workers, max_connections, header_timeout, idle_timeout, drain, behind_proxy } =
-        listen;
+    let schema::Listen {
+        address,
+        admin,
+        workers,
+        max_connections,
+        header_timeout,
+        idle_timeout,
+        drain,
+        behind_proxy,
+        tls,
+    } = listen;
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let compiled = Listen {
-        address: socket(cx, "listen.address", address.as_ref(), *behind_proxy, 8080),
+        address: socket(cx, "listen.address", address.as_ref(), *behind_proxy || tls.is_some(), 8080),
         admin: socket(cx, "listen.admin", admin.as_ref(), *behind_proxy, 8081),
         workers: count(cx, "listen.workers", workers.as_ref(), 1024, cores),
         max_connections: count(cx, "listen.max_connections", max_connections.as_ref(), 1 << 24, 16_384),
@@ -25,6 +39,7 @@ pub fn listen(cx: &mut Context<'_>, listen: &schema::Listen) -> Listen {
         idle_timeout: time(cx, "listen.idle_timeout", idle_timeout.as_ref(), Duration::from_secs(300)),
         drain: drain.as_ref().map_or(Duration::from_secs(30), |given| given.value.0),
         behind_proxy: *behind_proxy,
+        tls: tls.is_some(),
     };
     if compiled.address == compiled.admin && compiled.address.port() != 0 {
         let at = admin.as_ref().or(address.as_ref()).map_or(0, |given| given.at);
@@ -32,6 +47,40 @@ pub fn listen(cx: &mut Context<'_>, listen: &schema::Listen) -> Listen {
             .hint("give listen.admin a port of its own");
     }
     compiled
+}
+
+/// What is shown to agents; `None` without TLS, and after an error.
+pub fn tls(cx: &mut Context<'_>, given: Option<&At<schema::ListenTls>>) -> Option<Arc<ServerConfig>> {
+    let schema::ListenTls { certificate, key, client_ca } = &given?.value;
+    let certificates = paper(cx, "listen.tls.certificate", certificate);
+    let private = paper(cx, "listen.tls.key", key).map(Zeroizing::new);
+    let authorities = client_ca.as_ref().map(|file| paper(cx, "listen.tls.client_ca", file));
+    let client_authorities = match &authorities {
+        None => None,
+        Some(read) => Some(read.as_deref()?),
+    };
+    let papers = Papers { certificates: &certificates?, key: private.as_deref()?, client_authorities };
+    let (file, field, why) = match tls::server_config(papers) {
+        Ok(config) => return Some(config),
+        Err(Wrong::Certificates(why)) => (certificate, "listen.tls.certificate", why),
+        Err(Wrong::Key(why)) => (key, "listen.tls.key", why),
+        Err(Wrong::ClientAuthorities(why)) => (client_ca.as_ref()?, "listen.tls.client_ca", why),
+    };
+    let path = cx.path(file);
+    cx.error(file.at, field.into(), format!("{}: {why}", path.display()));
+    None
+}
+
+fn paper(cx: &mut Context<'_>, field: &str, file: &At<PathBuf>) -> Option<Vec<u8>> {
+    let path = cx.path(file);
+    cx.watched.push(path.clone());
+    match std::fs::read(&path) {
+        Ok(pem) => Some(pem),
+        Err(e) => {
+            cx.error(file.at, field.into(), format!("{} cannot be read: {e}", path.display()));
+            None
+        }
+    }
 }
 
 pub fn log(cx: &mut Context<'_>, log: &schema::Log) -> Log {
@@ -54,18 +103,12 @@ pub fn log(cx: &mut Context<'_>, log: &schema::Log) -> Log {
     }
 }
 
-fn socket(
-    cx: &mut Context<'_>,
-    path: &str,
-    given: Option<&At<Address>>,
-    behind_proxy: bool,
-    default_port: u16,
-) -> SocketAddr {
+fn socket(cx: &mut Context<'_>, path: &str, given: Option<&At<Address>>, open: bool, default_port: u16) -> SocketAddr {
     let Some(given) = given else { return (Ipv4Addr::LOCALHOST, default_port).into() };
-    if !given.0.ip().to_canonical().is_loopback() && !behind_proxy {
+    if !given.0.ip().to_canonical().is_loopback() && !open {
         cx.error(given.at, path.into(), format!("{} is open to other machines, without TLS", given.0)).hint(
-            "listen on 127.0.0.1; or put a proxy that ends TLS in front and set listen.behind_proxy = true \
-             (TLS of Tollgate's own comes with a later release)",
+            "listen on 127.0.0.1; or set listen.tls (for agents); or put a proxy that ends TLS in front and set \
+             listen.behind_proxy = true",
         );
     }
     given.0

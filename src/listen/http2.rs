@@ -1,0 +1,114 @@
+//! One HTTP/2 connection of a client (RFC 9113).
+//!
+//! Invariant: bounded in every direction: streams at one time, header lists, what is buffered of a stream either way, and
+//! resets that a client may cause before it is told to calm down (the rapid reset attack, CVE-2023-44487). A stream that is
+//! reset drops its request at once. Time-outs are those of HTTP/1.1: for the first request, and between two.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::sync::watch;
+use tower::{Service, ServiceExt};
+
+use super::accept::{Phase, reached};
+use super::body::{ClientBody, Served, Serving};
+use super::conn::Line;
+use super::stream::Stream;
+use super::{Inbound, Settings};
+
+/// Requests at one time on one connection.
+const STREAMS: u32 = 128;
+/// What a client may send of one request's body before it is read, and of all of a connection's.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// What waits for a slow client, of one stream.
+const SEND_BUFFER: usize = 64 * 1024;
+/// A request's header list (RFC 9113 section 6.5.2).
+const HEADER_LIST: u32 = 64 * 1024;
+/// Streams that were reset before we took them up, and resets that we had to answer faults with.
+const RESETS: usize = 20;
+const FAULTS: usize = 64;
+/// A peer that has vanished is found out by pings.
+const PING_EVERY: Duration = Duration::from_secs(30);
+const PING_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Serves one connection to its end.
+pub(super) async fn serve<S, B>(
+    stream: Stream,
+    peer: SocketAddr,
+    service: S,
+    settings: Settings,
+    mut phase: watch::Receiver<Phase>,
+) where
+    S: Service<Inbound<ClientBody>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let line = Arc::new(Line::default());
+    let requests = Arc::clone(&line);
+    let http = service_fn(move |request| answer(service.clone(), request, peer, Arc::clone(&requests)));
+    let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
+        .max_header_list_size(HEADER_LIST)
+        .max_pending_accept_reset_streams(RESETS)
+        .max_local_error_reset_streams(FAULTS)
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_PATIENCE)
+        .serve_connection(TokioIo::new(stream), http);
+    let mut connection = pin!(connection);
+    let mut timer = pin!(tokio::time::sleep(settings.header_timeout));
+    let mut closing = pin!(reached(&mut phase, Phase::Closing));
+    let mut closed = false;
+    let mut seen = 0;
+    poll_fn(|cx| {
+        loop {
+            if connection.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            while timer.as_mut().poll(cx).is_ready() {
+                if line.is_idle_since(seen) {
+                    return Poll::Ready(());
+                }
+                seen = line.requests();
+                timer.as_mut().reset(tokio::time::Instant::now() + settings.idle_timeout);
+            }
+            if closed || closing.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            closed = true;
+            connection.as_mut().graceful_shutdown();
+        }
+    })
+    .await;
+}
+
+async fn answer<S, B>(
+    service: S,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+    line: Arc<Line>,
+) -> Result<Response<Served<B>>, Infallible>
+where
+    S: Service<Inbound<ClientBody>, Response = Response<B>, Error = Infallible>,
+{
+    let serving = Serving::begin(&line);
+    let request = request.map(ClientBody::of_http2);
+    let response = service.oneshot(Inbound { request, peer }).await;
+    response.map(|response| response.map(|body| Served { body, serving }))
+}
