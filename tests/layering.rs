@@ -106,8 +106,8 @@ const EXCEPTIONS: &[Layer] = &[
 /// Names of the outside world, and the only places that may say them.
 const OUTSIDE: &[(&str, &[&str], &str)] = &[
     ("ArcSwap", &["snapshot/live"], "a request reads the rules once; everybody else gets them with the request"),
-    ("hyper::", &["listen", "simulator", "admin"], "only the two ends know who moves the bytes"),
-    ("hyper_util::", &["listen", "simulator", "admin"], "as hyper"),
+    ("hyper::", &["listen", "upstream", "simulator", "admin"], "only the two ends know who moves the bytes"),
+    ("hyper_util::", &["listen", "upstream", "simulator", "admin"], "as hyper"),
     ("axum::", &["admin"], "convenience is for the listener that is not on the hot path"),
     (
         "rustls::",

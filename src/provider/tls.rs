@@ -33,6 +33,7 @@ pub fn client_config(extra_ca: Option<&[u8]>) -> Result<Arc<ClientConfig>, Strin
         .map_err(|e| e.to_string())?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    // The provider chooses (RFC 7301); most choose HTTP/2.
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

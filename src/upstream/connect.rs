@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::http1::Conn;
+use super::http2::Shared;
 use super::io::Io;
 use super::pool::Pool;
 use crate::error::UpstreamError;
@@ -17,7 +18,7 @@ use crate::provider::{Origin, Provider};
 ///
 /// # Errors
 /// `ConnectFailed`, in words that name no address: nothing has reached the provider.
-pub async fn connect(provider: &Provider, pool: &Pool) -> Result<Box<Conn>, UpstreamError> {
+pub async fn connect(provider: &Provider, pool: &Pool) -> Result<Opened, UpstreamError> {
     pool.count_connect();
     let failed = |why: String| UpstreamError::ConnectFailed {
         provider: provider.name.as_ref().into(),
@@ -30,7 +31,16 @@ pub async fn connect(provider: &Provider, pool: &Pool) -> Result<Box<Conn>, Upst
     }
 }
 
-async fn open(provider: &Provider) -> Result<Box<Conn>, String> {
+/// A connection, by the version of HTTP that the provider chose.
+#[derive(Debug)]
+pub enum Opened {
+    /// For one request at a time.
+    Http1(Box<Conn>),
+    /// For many.
+    Http2(Shared),
+}
+
+async fn open(provider: &Provider) -> Result<Opened, String> {
     let origin = &provider.origin;
     let tcp = dial(origin).await?;
     // A request is written at once and its answer awaited: nothing to gain from waiting for more (RFC 896).
@@ -40,10 +50,14 @@ async fn open(provider: &Provider) -> Result<Box<Conn>, String> {
         Some(config) => {
             let name = ServerName::try_from(origin.host.to_string()).map_err(|_| "not a host name".to_owned())?;
             let tls = TlsConnector::from(Arc::clone(config)).connect(name, tcp).await;
-            Io::Tls(Box::new(tls.map_err(|e| format!("TLS: {e}"))?))
+            let tls = tls.map_err(|e| format!("TLS: {e}"))?;
+            if tls.get_ref().1.alpn_protocol() == Some(b"h2") {
+                return Shared::begin(tls).await.map(Opened::Http2).map_err(|e| format!("HTTP/2: {e}"));
+            }
+            Io::Tls(Box::new(tls))
         }
     };
-    Ok(Conn::new(io, Arc::clone(origin)))
+    Ok(Opened::Http1(Conn::new(io, Arc::clone(origin))))
 }
 
 /// Tries each address of the origin in turn.

@@ -1,5 +1,6 @@
 //! Bytes leave: the leaf of the stack, `Attempt -> response of the provider`.
 //!
+//! HTTP/1.1 in clear text; over TLS whichever version the provider chooses.
 //! An HTTP/1.1 connection has no task of its own: it is driven by the task of the request that uses it, first while the head
 //! of the answer is awaited, then by the [`body::Body`] that the answer carries. That saves two wake-ups and a task switch
 //! per request (numbers in `ARCHITECTURE.md`). Invariant: a connection is in exactly one place, a request or the pool, and
@@ -8,6 +9,7 @@
 pub mod body;
 pub mod connect;
 pub mod http1;
+pub mod http2;
 pub mod io;
 pub mod pool;
 
@@ -23,9 +25,11 @@ use crate::call::Attempt;
 use crate::error::{Error, UpstreamError};
 use crate::provider::Provider;
 use body::Body;
+use connect::Opened;
 use http1::head::Head;
 use http1::request::{NotATarget, Outgoing};
 use http1::{Conn, Trouble};
+use http2::Lease;
 use pool::Pool;
 
 /// Sends attempts; one per core.
@@ -53,60 +57,158 @@ impl Service<Attempt> for Upstream {
 
     fn call(&mut self, attempt: Attempt) -> Self::Future {
         let pool = Arc::clone(&self.pool);
-        // Rendered here: what waits for the answer is small, and the attempt is not part of it.
         let provider = Arc::clone(&attempt.target.provider);
+        if provider.tls.is_some() {
+            // Which version of HTTP it will be is not known yet.
+            return Box::pin(async move { Ok(negotiate(pool, &provider, attempt).await?) });
+        }
         let fresh = attempt.fresh;
-        let request = Outgoing::render(attempt);
+        // Rendered here: what waits for the answer is small, and the attempt is not part of it.
+        let request = Outgoing::render(&attempt);
         Box::pin(async move {
-            let request = request.map_err(|NotATarget| UpstreamError::ConnectFailed {
-                provider: provider.name.as_ref().into(),
-                why: "the path is not a valid request target".into(),
-            })?;
-            Ok(send(pool, &provider, fresh, request).await?)
+            let request = request.map_err(|NotATarget| not_a_target(&provider))?;
+            Ok(one_by_one(pool, &provider, fresh, request).await?)
         })
     }
 }
 
-/// Sends a request, on an idle connection if there is one.
-///
-/// A pooled connection may have been closed by the provider a moment ago. Where nothing was sent on it yet, the request goes
-/// out on the next one; where bytes may have reached the provider, it does not, for it may have been served.
-async fn send(
+fn not_a_target(provider: &Provider) -> UpstreamError {
+    let why = "the path is not a valid request target".into();
+    UpstreamError::ConnectFailed { provider: provider.name.as_ref().into(), why }
+}
+
+/// Sends a request over HTTP/1.1 in clear text, on an idle connection if there is one.
+async fn one_by_one(
     pool: Arc<Pool>,
     provider: &Provider,
     fresh: bool,
     mut request: Outgoing,
 ) -> Result<Response<Body>, UpstreamError> {
+    if !fresh {
+        match over_idle(&pool, provider, request).await {
+            Ok(answered) => return answered,
+            Err(unsent) => request = unsent,
+        }
+    }
+    match connect::connect(provider, &pool).await? {
+        Opened::Http1(conn) => over(conn, request, provider, &pool).await.unwrap_or_else(|_| Err(hung_up(provider))),
+        // Only TLS can agree on it.
+        Opened::Http2(_) => Err(hung_up(provider)),
+    }
+}
+
+/// Sends a request on whatever connection there is; on a new one, by the version of HTTP that the provider chooses.
+async fn negotiate(pool: Arc<Pool>, provider: &Provider, attempt: Attempt) -> Result<Response<Body>, UpstreamError> {
+    let origin = &provider.origin;
+    if !attempt.fresh {
+        if let Some(lease) = pool.lease(origin)
+            && let Some(answered) = over_http2(lease, &attempt, provider, &pool, true).await
+        {
+            return answered;
+        }
+        let request = Outgoing::render(&attempt).map_err(|NotATarget| not_a_target(provider))?;
+        if let Ok(answered) = over_idle(&pool, provider, request).await {
+            return answered;
+        }
+    }
+    // One opens, the others wait for it: a hundred requests need one connection.
+    let turn = match pool.opening(origin) {
+        Some(gate) => gate.acquire_owned().await.ok(),
+        None => None,
+    };
+    let opened_meanwhile = if attempt.fresh { None } else { pool.lease(origin) };
+    let lease = match opened_meanwhile {
+        Some(lease) => Some(lease),
+        None => match connect::connect(provider, &pool).await? {
+            Opened::Http1(conn) => {
+                drop(turn);
+                let request = Outgoing::render(&attempt).map_err(|NotATarget| not_a_target(provider))?;
+                return over(conn, request, provider, &pool).await.unwrap_or_else(|_| Err(hung_up(provider)));
+            }
+            Opened::Http2(shared) => pool.share(origin, shared),
+        },
+    };
+    drop(turn);
+    match lease {
+        Some(lease) => over_http2(lease, &attempt, provider, &pool, false).await,
+        None => None,
+    }
+    .unwrap_or_else(|| Err(hung_up(provider)))
+}
+
+fn hung_up(provider: &Provider) -> UpstreamError {
+    UpstreamError::HungUp { provider: provider.name.as_ref().into(), reused: false }
+}
+
+/// Sends a request on idle connections, one after the other, until one was not closed by the provider a moment ago. Gives
+/// the request back if there is none.
+///
+/// Where nothing was sent on a connection yet, the request goes out on the next one; where bytes may have reached the
+/// provider, it does not, for it may have been served.
+async fn over_idle(
+    pool: &Arc<Pool>,
+    provider: &Provider,
+    mut request: Outgoing,
+) -> Result<Result<Response<Body>, UpstreamError>, Outgoing> {
+    while let Some(conn) = pool.checkout(&provider.origin) {
+        match over(conn, request, provider, pool).await {
+            Ok(answered) => {
+                pool.count_reuse();
+                return Ok(answered);
+            }
+            Err(unsent) => request = unsent,
+        }
+    }
+    Err(request)
+}
+
+/// Sends a request on a connection of HTTP/1.1. Gives the request back if nothing of it was sent.
+async fn over(
+    mut conn: Box<Conn>,
+    request: Outgoing,
+    provider: &Provider,
+    pool: &Arc<Pool>,
+) -> Result<Result<Response<Body>, UpstreamError>, Outgoing> {
     let name = || -> Box<str> { provider.name.as_ref().into() };
-    loop {
-        let pooled = if fresh { None } else { pool.checkout(&provider.origin) };
-        let mut conn = match pooled {
-            Some(conn) => conn,
-            None => connect::connect(provider, &pool).await?,
-        };
-        let reused = conn.served > 0;
-        conn.send(request);
-        let patience = provider.timeouts.first_byte;
-        let answer = tokio::time::timeout(patience, poll_fn(|cx| conn.poll_head(cx))).await;
-        if let Ok(Err(Trouble::Stale(unsent))) = answer {
-            request = unsent;
-            continue;
-        }
-        if reused {
-            pool.count_reuse();
-        }
-        return match answer {
-            Ok(Ok(head)) => Ok(respond(head, conn, pool, &provider.name)),
-            Ok(Err(Trouble::Garbage)) => Err(UpstreamError::Garbage { provider: name() }),
-            Ok(Err(Trouble::HungUp | Trouble::Stale(_))) => Err(UpstreamError::HungUp { provider: name(), reused }),
-            Err(_) => Err(UpstreamError::Silent { provider: name() }),
-        };
+    let reused = conn.served > 0;
+    conn.send(request);
+    match tokio::time::timeout(provider.timeouts.first_byte, poll_fn(|cx| conn.poll_head(cx))).await {
+        Ok(Ok(head)) => Ok(Ok(respond(head, conn, Arc::clone(pool), &provider.name))),
+        Ok(Err(Trouble::Stale(unsent))) => Err(unsent),
+        Ok(Err(Trouble::Garbage)) => Ok(Err(UpstreamError::Garbage { provider: name() })),
+        Ok(Err(Trouble::HungUp)) => Ok(Err(UpstreamError::HungUp { provider: name(), reused })),
+        Err(_) => Ok(Err(UpstreamError::Silent { provider: name() })),
     }
 }
 
 fn respond(head: Head, conn: Box<Conn>, pool: Arc<Pool>, provider: &Arc<str>) -> Response<Body> {
-    let mut response = Response::new(Body::new(head.framing, conn, pool, Arc::clone(provider)));
+    let mut response = Response::new(Body::of_http1(head.framing, conn, pool, Arc::clone(provider)));
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;
     response
+}
+
+/// Sends a request as a stream of HTTP/2. `None` if the provider has not looked at it.
+async fn over_http2(
+    lease: Lease,
+    attempt: &Attempt,
+    provider: &Provider,
+    pool: &Pool,
+    reused: bool,
+) -> Option<Result<Response<Body>, UpstreamError>> {
+    let name = || -> Box<str> { provider.name.as_ref().into() };
+    let Some(request) = http2::render(attempt) else { return Some(Err(not_a_target(provider))) };
+    let answer = tokio::time::timeout(provider.timeouts.first_byte, lease.send(request)).await;
+    if reused && !matches!(answer, Ok(Err(http2::Trouble::Unserved))) {
+        pool.count_reuse();
+    }
+    Some(match answer {
+        Ok(Ok((response, place))) => {
+            Ok(response.map(|incoming| Body::of_http2(incoming, place, Arc::clone(&provider.name))))
+        }
+        Ok(Err(http2::Trouble::Unserved)) => return None,
+        Ok(Err(http2::Trouble::HungUp)) => Err(UpstreamError::HungUp { provider: name(), reused }),
+        Ok(Err(http2::Trouble::Garbage)) => Err(UpstreamError::Garbage { provider: name() }),
+        Err(_) => Err(UpstreamError::Silent { provider: name() }),
+    })
 }

@@ -7,7 +7,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Semaphore;
+
 use super::http1::Conn;
+use super::http2::{Lease, Shared};
 use crate::provider::Origin;
 use crate::telemetry::metrics::Metrics;
 
@@ -33,8 +36,19 @@ pub struct Pool {
 struct Idle {
     /// By [`Origin::id`]. A handful, so they are looked through.
     origins: Vec<(u64, Conns)>,
+    /// Connections of HTTP/2, by [`Origin::id`]; only origins that speak it are in here, which is bounded by what was ever
+    /// configured.
+    shared: Vec<(u64, Many)>,
     /// The time as it was at the last sweep: near enough to say since when a connection has been idle.
     now: Instant,
+}
+
+/// What one core has of an origin that speaks HTTP/2.
+#[derive(Debug)]
+struct Many {
+    connections: Vec<Shared>,
+    /// Its one permit is held by whoever opens the next connection, while the others wait for it.
+    opening: Arc<Semaphore>,
 }
 
 /// Boxed, because a connection (200 bytes) moves between here and the requests that use it.
@@ -44,13 +58,17 @@ impl Idle {
     fn of(&mut self, origin: u64) -> Option<&mut Conns> {
         self.origins.iter_mut().find(|(id, _)| *id == origin).map(|(_, conns)| conns)
     }
+
+    fn many(&mut self, origin: u64) -> Option<&mut Many> {
+        self.shared.iter_mut().find(|(id, _)| *id == origin).map(|(_, many)| many)
+    }
 }
 
 impl Pool {
     /// An empty pool for a core.
     #[must_use]
     pub fn new(core: usize, metrics: Arc<Metrics>) -> Arc<Self> {
-        let idle = Mutex::new(Idle { origins: Vec::new(), now: Instant::now() });
+        let idle = Mutex::new(Idle { origins: Vec::new(), shared: Vec::new(), now: Instant::now() });
         Arc::new(Self { core, metrics, idle })
     }
 
@@ -83,6 +101,34 @@ impl Pool {
         self.metrics.core(self.core).upstream_idle.fetch_add(1, Relaxed);
     }
 
+    /// A place on a connection of HTTP/2 that is open already.
+    pub fn lease(&self, origin: &Origin) -> Option<Lease> {
+        let mut idle = self.idle();
+        let many = idle.many(origin.id)?;
+        many.connections.retain(|shared| !shared.is_closed());
+        // The first that has room: what a burst opened beside it goes cold.
+        many.connections.iter_mut().find_map(Shared::lease)
+    }
+
+    /// Whose permit one must hold to open a connection, where the origin is known to speak HTTP/2.
+    pub fn opening(&self, origin: &Origin) -> Option<Arc<Semaphore>> {
+        self.idle().many(origin.id).map(|many| Arc::clone(&many.opening))
+    }
+
+    /// Adds a connection of HTTP/2, and takes a place on it.
+    pub fn share(&self, origin: &Origin, mut shared: Shared) -> Option<Lease> {
+        let lease = shared.lease();
+        let mut idle = self.idle();
+        match idle.many(origin.id) {
+            Some(many) => many.connections.push(shared),
+            None => {
+                let many = Many { connections: vec![shared], opening: Arc::new(Semaphore::new(1)) };
+                idle.shared.push((origin.id, many));
+            }
+        }
+        lease
+    }
+
     /// Closes what is cold or was closed by the other side. Called once a second.
     pub fn sweep(&self, now: Instant) {
         let mut closed = 0;
@@ -104,6 +150,16 @@ impl Pool {
             closed += before - conns.len();
             !conns.is_empty()
         });
+        for (_, many) in &mut idle.shared {
+            let mut place = 0;
+            many.connections.retain(|shared| {
+                // The first is the one that is used.
+                let patience = if place == 0 { WARM } else { COLD };
+                place += 1;
+                let idle = shared.is_idle() && now.saturating_duration_since(shared.used) >= patience;
+                !idle && !shared.is_closed()
+            });
+        }
         drop(idle);
         let closed = i64::try_from(closed).unwrap_or(i64::MAX);
         self.metrics.core(self.core).upstream_idle.fetch_sub(closed, Relaxed);

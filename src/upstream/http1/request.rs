@@ -42,7 +42,7 @@ impl Outgoing {
     ///
     /// # Errors
     /// Its path cannot be a request's target.
-    pub fn render(attempt: Attempt) -> Result<Self, NotATarget> {
+    pub fn render(attempt: &Attempt) -> Result<Self, NotATarget> {
         if !attempt.path.starts_with(b"/") || attempt.path.iter().any(|&b| b <= b' ' || b == 0x7f) {
             return Err(NotATarget);
         }
@@ -66,7 +66,7 @@ impl Outgoing {
         head.extend_from_slice(b"content-length: ");
         head.extend_from_slice(itoa::Buffer::new().format(body).as_bytes());
         head.extend_from_slice(b"\r\n\r\n");
-        let mut frames = attempt.body.into_frames();
+        let mut frames = attempt.body.clone().into_frames();
         if together {
             frames.iter().for_each(|frame| head.extend_from_slice(frame));
             frames.clear();
