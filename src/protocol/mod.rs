@@ -64,14 +64,24 @@ pub enum Endpoint {
     CountTokens,
     /// `POST /v1/chat/completions`
     ChatCompletions,
+    /// `POST /v1/embeddings`: one JSON answer, never a stream.
+    Embeddings,
     /// `POST /v1/responses`
     Responses,
+    /// `POST /v1/responses/compact`: a conversation becomes a shorter one, in one JSON answer.
+    Compact,
+    /// `POST /v1/responses/input_tokens`
+    InputTokens,
     /// `POST /v1beta/models/{m}:generateContent`
     Generate,
     /// `POST /v1beta/models/{m}:streamGenerateContent`
     StreamGenerate,
     /// `POST /v1beta/models/{m}:countTokens`
     GeminiCountTokens,
+    /// `POST /v1beta/models/{m}:embedContent`
+    EmbedContent,
+    /// `POST /v1beta/models/{m}:batchEmbedContents`
+    BatchEmbedContents,
     /// `GET /v1/models`, `GET /v1beta/models`
     Models,
     /// `GET /v1/models/{id}`, `GET /v1beta/models/{id}`

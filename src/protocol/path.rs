@@ -63,7 +63,10 @@ pub fn locate<'p>(method: &Method, path: &'p str, headers: &HeaderMap) -> Result
         Api::Messages => (Endpoint::Messages, Dialect::Anthropic),
         Api::CountTokens => (Endpoint::CountTokens, Dialect::Anthropic),
         Api::ChatCompletions => (Endpoint::ChatCompletions, Dialect::Chat),
+        Api::Embeddings => (Endpoint::Embeddings, Dialect::Chat),
         Api::Responses => (Endpoint::Responses, Dialect::Responses),
+        Api::Compact => (Endpoint::Compact, Dialect::Responses),
+        Api::InputTokens => (Endpoint::InputTokens, Dialect::Responses),
         Api::Hello => (Endpoint::Hello, Dialect::Anthropic),
         Api::Models => (Endpoint::Models, parsed.listing_dialect(headers)),
         Api::Model(raw) => return parsed.model(method, raw, path, headers),
@@ -117,13 +120,18 @@ pub fn upstream_path(endpoint: Endpoint, version: &str, model: &str) -> Cow<'sta
         Endpoint::Messages => return Cow::Borrowed("/v1/messages"),
         Endpoint::CountTokens => return Cow::Borrowed("/v1/messages/count_tokens"),
         Endpoint::ChatCompletions => return Cow::Borrowed("/v1/chat/completions"),
+        Endpoint::Embeddings => return Cow::Borrowed("/v1/embeddings"),
         Endpoint::Responses => return Cow::Borrowed("/v1/responses"),
+        Endpoint::Compact => return Cow::Borrowed("/v1/responses/compact"),
+        Endpoint::InputTokens => return Cow::Borrowed("/v1/responses/input_tokens"),
         Endpoint::Models => return Cow::Borrowed("/v1/models"),
         Endpoint::Hello => return Cow::Borrowed("/api/hello"),
         Endpoint::Model => return Cow::Owned(gemini_path("v1", model, "")),
         Endpoint::Generate => ":generateContent",
         Endpoint::StreamGenerate => ":streamGenerateContent",
         Endpoint::GeminiCountTokens => ":countTokens",
+        Endpoint::EmbedContent => ":embedContent",
+        Endpoint::BatchEmbedContents => ":batchEmbedContents",
     };
     Cow::Owned(gemini_path(version, model, action))
 }
@@ -167,11 +175,21 @@ enum Api<'p> {
     Messages,
     CountTokens,
     ChatCompletions,
+    Embeddings,
     Responses,
+    Compact,
+    InputTokens,
     Hello,
     Models,
     /// What stands behind `models/`, without slashes at the end.
     Model(&'p str),
+}
+
+impl Api<'_> {
+    /// Whether its path goes on from the other's.
+    fn is_below(self, other: Self) -> bool {
+        matches!((other, self), (Api::Messages, Api::CountTokens) | (Api::Responses, Api::Compact | Api::InputTokens))
+    }
 }
 
 /// A prefix that says which family of clients came this way.
@@ -203,6 +221,9 @@ fn parse(path: &str) -> Option<Parsed<'_>> {
             "messages" => Api::Messages,
             "count_tokens" if earlier == Some(Api::Messages) => Api::CountTokens,
             "responses" => Api::Responses,
+            "compact" if earlier == Some(Api::Responses) => Api::Compact,
+            "input_tokens" if earlier == Some(Api::Responses) => Api::InputTokens,
+            "embeddings" => Api::Embeddings,
             "chat" if next(&mut rest)? == "completions" => Api::ChatCompletions,
             "models" => {
                 let id = rest.trim_matches('/');
@@ -236,7 +257,7 @@ fn parse(path: &str) -> Option<Parsed<'_>> {
             _ => return None,
         };
         // The same API twice is a base URL that was pasted whole (`/v1/messages` + `/v1/messages`). Two APIs are nonsense.
-        if earlier.is_some_and(|earlier| earlier != api && (earlier, api) != (Api::Messages, Api::CountTokens)) {
+        if earlier.is_some_and(|earlier| earlier != api && !api.is_below(earlier)) {
             return None;
         }
         if rest.bytes().all(|byte| byte == b'/') {
@@ -322,6 +343,8 @@ fn gemini_action(action: &str) -> Option<Endpoint> {
         "generateContent" => Some(Endpoint::Generate),
         "streamGenerateContent" => Some(Endpoint::StreamGenerate),
         "countTokens" => Some(Endpoint::GeminiCountTokens),
+        "embedContent" => Some(Endpoint::EmbedContent),
+        "batchEmbedContents" => Some(Endpoint::BatchEmbedContents),
         _ => None,
     }
 }

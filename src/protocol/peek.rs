@@ -162,6 +162,8 @@ impl Field {
 enum Api {
     Messages,
     Chat,
+    /// Nothing but the model: what is embedded has no answer of a length to bound, and no stream.
+    Embeddings,
     Responses,
     Gemini,
     /// No body of theirs says anything to us.
@@ -173,15 +175,18 @@ impl Api {
         match endpoint {
             Endpoint::Messages | Endpoint::CountTokens => Self::Messages,
             Endpoint::ChatCompletions => Self::Chat,
-            Endpoint::Responses => Self::Responses,
+            Endpoint::Embeddings => Self::Embeddings,
+            Endpoint::Responses | Endpoint::Compact | Endpoint::InputTokens => Self::Responses,
             Endpoint::Generate | Endpoint::StreamGenerate | Endpoint::GeminiCountTokens => Self::Gemini,
+            Endpoint::EmbedContent | Endpoint::BatchEmbedContents => Self::Other,
             Endpoint::Models | Endpoint::Model | Endpoint::Hello => Self::Other,
         }
     }
 
     fn acts_on(self, field: Field) -> bool {
         match field {
-            Field::Model | Field::Stream => matches!(self, Self::Messages | Self::Chat | Self::Responses),
+            Field::Model => matches!(self, Self::Messages | Self::Chat | Self::Embeddings | Self::Responses),
+            Field::Stream => matches!(self, Self::Messages | Self::Chat | Self::Responses),
             Field::MaxTokens => matches!(self, Self::Messages | Self::Chat),
             Field::MaxCompletionTokens | Field::N | Field::StreamOptions | Field::IncludeUsage => self == Self::Chat,
             Field::MaxOutputTokens => self == Self::Responses,

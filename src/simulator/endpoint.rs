@@ -33,6 +33,12 @@ pub enum Endpoint {
     },
     /// `POST …/models/{model}:countTokens`
     GeminiCountTokens,
+    /// `POST …/embeddings`
+    Embeddings,
+    /// `POST …/models/{model}:embedContent`
+    EmbedContent,
+    /// `POST …/models/{model}:batchEmbedContents`
+    BatchEmbedContents,
     /// `GET …/models`
     Models,
     /// `GET …/models/{model}`
@@ -79,9 +85,13 @@ impl Endpoint {
     const fn dialect(&self) -> Option<Dialect> {
         match self {
             Self::Messages | Self::CountTokens | Self::Hello => Some(Dialect::Anthropic),
-            Self::Chat => Some(Dialect::Chat),
+            Self::Chat | Self::Embeddings => Some(Dialect::Chat),
             Self::Responses | Self::WebSocket | Self::Compact | Self::InputTokens => Some(Dialect::Responses),
-            Self::Generate { .. } | Self::StreamGenerate { .. } | Self::GeminiCountTokens => Some(Dialect::Gemini),
+            Self::Generate { .. }
+            | Self::StreamGenerate { .. }
+            | Self::GeminiCountTokens
+            | Self::EmbedContent
+            | Self::BatchEmbedContents => Some(Dialect::Gemini),
             Self::Models | Self::Model { .. } | Self::Stats | Self::Script | Self::Unknown => None,
         }
     }
@@ -95,6 +105,8 @@ fn posted(path: &str) -> Endpoint {
             "generateContent" => Endpoint::Generate { model },
             "streamGenerateContent" => Endpoint::StreamGenerate { model },
             "countTokens" => Endpoint::GeminiCountTokens,
+            "embedContent" => Endpoint::EmbedContent,
+            "batchEmbedContents" => Endpoint::BatchEmbedContents,
             _ => Endpoint::Unknown,
         };
     }
@@ -102,6 +114,7 @@ fn posted(path: &str) -> Endpoint {
         ("/messages", Endpoint::Messages),
         ("/messages/count_tokens", Endpoint::CountTokens),
         ("/chat/completions", Endpoint::Chat),
+        ("/embeddings", Endpoint::Embeddings),
         ("/responses", Endpoint::Responses),
         ("/responses/compact", Endpoint::Compact),
         ("/responses/input_tokens", Endpoint::InputTokens),
@@ -159,7 +172,10 @@ mod tests {
         let model = || "a/b:c".to_owned();
         is("POST", "/v1beta/models/a/b:c:generateContent", Endpoint::Generate { model: model() }, Dialect::Gemini);
         is("POST", "/models/a/b:c:streamGenerateContent", Endpoint::StreamGenerate { model: model() }, Dialect::Gemini);
-        is("POST", "/v1beta/models/m:embedContent", Endpoint::Unknown, Dialect::Gemini);
+        is("POST", "/v1beta/models/m:embedContent", Endpoint::EmbedContent, Dialect::Gemini);
+        is("POST", "/v1beta/models/m:batchEmbedContents", Endpoint::BatchEmbedContents, Dialect::Gemini);
+        is("POST", "/v1beta/models/m:predict", Endpoint::Unknown, Dialect::Gemini);
+        is("POST", "/openai/v1/embeddings", Endpoint::Embeddings, Dialect::Chat);
         is("GET", "/v1/models", Endpoint::Models, Dialect::Chat);
         is("GET", "/v1beta/models", Endpoint::Models, Dialect::Gemini);
         is("GET", "/v1/models/m", Endpoint::Model { model: "m".into() }, Dialect::Chat);

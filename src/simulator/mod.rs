@@ -10,6 +10,7 @@
 mod answer;
 mod body;
 mod dialect;
+mod embedding;
 mod endpoint;
 mod fault;
 mod headers;

@@ -25,7 +25,7 @@ use super::line::{Line, Mood};
 use super::script::Script;
 use super::stage::{Prepared, Scene, Stage};
 use super::tally::{Recorded, Tally, Watch};
-use super::{MAX_BODY, dialect, headers, listing, refusal};
+use super::{MAX_BODY, dialect, embedding, headers, listing, refusal};
 use crate::protocol::Dialect;
 
 /// More than one process may hold open; beyond it nobody is accepted until somebody leaves.
@@ -211,7 +211,7 @@ impl Exchange<'_> {
             _ if !self.is_let_in(&head.headers, head.uri.query()) => {
                 self.refuse(StatusCode::UNAUTHORIZED, "this key is not the simulator's")
             }
-            None => self.without_model(endpoint),
+            None => self.without_model(endpoint, body),
             Some(Err(why)) => self.refuse(StatusCode::BAD_REQUEST, &why),
             Some(Ok(ask)) => return Ok(self.give(ask, fault, watch)),
         };
@@ -307,8 +307,23 @@ impl Exchange<'_> {
         text.replace(MARK, &format!("{:016x}", self.id_number()))
     }
 
-    fn without_model(&self, endpoint: &Endpoint) -> Response<Paced> {
+    fn without_model(&self, endpoint: &Endpoint, body: &[u8]) -> Response<Paced> {
         let Stage { script, created, .. } = self.stage;
+        let embedded = match endpoint {
+            Endpoint::Embeddings => Some(embedding::openai(body, script)),
+            Endpoint::EmbedContent => Some(embedding::gemini(body)),
+            Endpoint::BatchEmbedContents => Some(embedding::gemini_batch(body)),
+            _ => None,
+        };
+        if let Some(embedded) = embedded {
+            return match embedded {
+                Ok(body) => {
+                    let body = Paced::whole(body.as_str().to_owned().into());
+                    self.dressed(response(StatusCode::OK, "application/json", body))
+                }
+                Err(why) => self.refuse(StatusCode::BAD_REQUEST, &why),
+            };
+        }
         if let Some(body) = listing::body(endpoint, self.dialect, script, *created) {
             let body = Paced::whole(self.with_number(body.as_str()).into());
             return self.dressed(response(StatusCode::OK, "application/json", body));

@@ -26,6 +26,19 @@ async fn without_a_model() {
         let raw = exchange(&simulator, &request(method, path, headers, "")).await;
         assert_eq!((raw.status(), raw.json().pointer(place)), (status, Some(&want)), "{method} {path}");
     }
+    let content = r#"{"content":{"parts":[{"text":"a"}]}}"#;
+    let rows = [
+        ("/v1/embeddings", r#"{"model":"e","input":["a","b"]}"#, 200, "/data/1/index", json!(1)),
+        ("/v1/embeddings", r#"{"model":"e","input":["a","b"]}"#, 200, "/usage/prompt_tokens", json!(1234)),
+        ("/v1/embeddings", r#"{"input":"a"}"#, 400, "/error/type", json!("invalid_request_error")),
+        ("/v1beta/models/e:embedContent", "{}", 400, "/error/status", json!("INVALID_ARGUMENT")),
+    ];
+    for (path, body, status, place, want) in rows {
+        let raw = exchange(&simulator, &request("POST", path, "", body)).await;
+        assert_eq!((raw.status(), raw.json().pointer(place)), (status, Some(&want)), "{path} {body}");
+    }
+    let raw = exchange(&simulator, &request("POST", "/v1beta/models/e:embedContent", "", content)).await;
+    assert_eq!(raw.json()["embedding"]["values"].as_array().map(Vec::len), Some(16));
     let raw = exchange(&simulator, &request("GET", "/api/hello", "", "")).await;
     assert_eq!((raw.status(), raw.text().as_str()), (200, ""));
 }

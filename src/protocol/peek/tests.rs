@@ -81,6 +81,19 @@ fn gemini() {
 }
 
 #[test]
+fn an_embedding_says_its_model_and_nothing_else() {
+    let body = r#"{"input":["a","b"],"model":"text-embedding-3-small","stream":7,"n":"x","max_tokens":-1,"user":"u"}"#;
+    let peeked = reads(Endpoint::Embeddings, body);
+    assert_eq!(peeked.model.as_ref().map(|model| &*model.name), Some("text-embedding-3-small"));
+    assert_eq!(peeked, Peeked { model: peeked.model.clone(), ..Peeked::default() });
+    let twice = r#"{"model":"a","model":"b"}"#;
+    refuses(Endpoint::Embeddings, twice, &BodyError::FieldDuplicated { field: "model" });
+    for endpoint in [Endpoint::EmbedContent, Endpoint::BatchEmbedContents] {
+        assert_eq!(reads(endpoint, r#"{"model":"models/m","content":{"parts":[{"text":"a"}]}}"#), Peeked::default());
+    }
+}
+
+#[test]
 fn absent_is_absent() {
     let peeked = reads(Endpoint::ChatCompletions, r#"{"model":"m","max_tokens":null,"n":null,"stream_options":null}"#);
     assert_eq!((peeked.max_output, peeked.n, peeked.include_usage), (None, None, None));
@@ -160,8 +173,8 @@ fn types() {
 
 #[test]
 fn missing_and_broken() {
-    use Endpoint::{ChatCompletions, CountTokens, Messages, Responses};
-    for endpoint in [Messages, CountTokens, ChatCompletions, Responses] {
+    use Endpoint::{ChatCompletions, Compact, CountTokens, Embeddings, InputTokens, Messages, Responses};
+    for endpoint in [Messages, CountTokens, ChatCompletions, Embeddings, Responses, Compact, InputTokens] {
         refuses(endpoint, "{}", &BodyError::FieldMissing { field: "model" });
     }
     refuses(Messages, "", &BodyError::Broken { what: "a JSON object", at: 0 });
