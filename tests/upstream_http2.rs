@@ -1,6 +1,6 @@
 //! The real binary in front of providers that speak HTTP/2, or only HTTP/1.1, over TLS.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, also in its helpers")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
 
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};

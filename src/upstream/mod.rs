@@ -91,7 +91,9 @@ async fn one_by_one(
         }
     }
     match connect::connect(provider, &pool).await? {
-        Opened::Http1(conn) => over(conn, request, provider, &pool).await.unwrap_or_else(|_| Err(hung_up(provider))),
+        Opened::Http1(conn) => {
+            Box::pin(over(conn, request, provider, &pool)).await.unwrap_or_else(|_| Err(hung_up(provider)))
+        }
         // Only TLS can agree on it.
         Opened::Http2(_) => Err(hung_up(provider)),
     }
@@ -102,7 +104,7 @@ async fn negotiate(pool: Arc<Pool>, provider: &Provider, attempt: Attempt) -> Re
     let origin = &provider.origin;
     if !attempt.fresh {
         if let Some(lease) = pool.lease(origin)
-            && let Some(answered) = over_http2(lease, &attempt, provider, &pool, true).await
+            && let Some(answered) = Box::pin(over_http2(lease, &attempt, provider, &pool, true)).await
         {
             return answered;
         }
@@ -130,7 +132,7 @@ async fn negotiate(pool: Arc<Pool>, provider: &Provider, attempt: Attempt) -> Re
     };
     drop(turn);
     match lease {
-        Some(lease) => over_http2(lease, &attempt, provider, &pool, false).await,
+        Some(lease) => Box::pin(over_http2(lease, &attempt, provider, &pool, false)).await,
         None => None,
     }
     .unwrap_or_else(|| Err(hung_up(provider)))
