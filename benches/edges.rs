@@ -1,19 +1,20 @@
 //! Instruction counts of what every request pays at the edges, before and after its provider is involved.
 //!
 //! `identify`: what is called, by which agent, with which key. `strip_headers`: a request's head and a response's.
-//! `render_refusal`: a whole refusal, the answer that whoever storms gets.
+//! `render_429`: a whole refusal, the answer that whoever storms gets.
 
 #![expect(clippy::disallowed_methods, reason = "gungraun's main ends the process")]
 #![expect(unused_qualifications, reason = "gungraun's macro repeats the arguments with a path")]
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use bytes::Bytes;
 use gungraun::{library_benchmark, library_benchmark_group, main};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
 use tollgate::agent::Agent;
 use tollgate::agent::detect::detect;
-use tollgate::error::{Error, UpstreamError};
+use tollgate::error::{Error, KeyError};
 use tollgate::protocol::Dialect;
 use tollgate::protocol::headers::{presented_keys, strip_request, strip_response};
 use tollgate::protocol::path::locate;
@@ -75,8 +76,8 @@ fn head(rows: &[(&'static str, &'static str)]) -> HeaderMap {
     rows.iter().map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
 }
 
-fn unreachable() -> Error {
-    UpstreamError::ConnectFailed { provider: "anthropic".into(), why: "connection refused".into() }.into()
+fn too_many() -> Error {
+    KeyError::TooManyFailed { retry_after: Duration::from_secs(41) }.into()
 }
 
 #[library_benchmark]
@@ -106,11 +107,11 @@ fn strip_answer(mut headers: HeaderMap) -> HeaderMap {
 }
 
 #[library_benchmark]
-#[bench::anthropic(Dialect::Anthropic, unreachable())]
-#[bench::gemini(Dialect::Gemini, unreachable())]
-fn render_refusal(dialect: Dialect, error: Error) -> (Response<Bytes>, Error) {
+#[bench::anthropic(Dialect::Anthropic, too_many())]
+#[bench::gemini(Dialect::Gemini, too_many())]
+fn render_429(dialect: Dialect, error: Error) -> (Response<Bytes>, Error) {
     (problem(dialect, Agent::ClaudeCode, &error, black_box("req_0123456789abcdef")), error)
 }
 
-library_benchmark_group!(name = edges, benchmarks = [identify, strip_headers, strip_answer, render_refusal]);
+library_benchmark_group!(name = edges, benchmarks = [identify, strip_headers, strip_answer, render_429]);
 main!(library_benchmark_groups = edges);

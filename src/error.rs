@@ -51,6 +51,11 @@ pub enum KeyError {
         /// The calling agent's label.
         agent: &'static str,
     },
+    /// Too many keys that were none came from this address.
+    TooManyFailed {
+        /// When to try again.
+        retry_after: Duration,
+    },
 }
 
 /// The request line or a header rules the call out before its body is read.
@@ -187,6 +192,11 @@ pub enum UpstreamError {
         /// Its status: 429 or 5xx.
         status: u16,
     },
+    /// As many calls are under way there as the configuration allows.
+    Saturated {
+        /// The provider's name.
+        provider: Box<str>,
+    },
     /// The response broke off after its head.
     BrokenOff {
         /// The provider's name.
@@ -201,6 +211,11 @@ pub enum GatewayError {
     Draining,
     /// The bodies in flight already hold all the memory they may.
     BodiesFull {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// As many requests are under way as the configuration allows.
+    Overloaded {
         /// When to try again.
         retry_after: Duration,
     },
@@ -242,6 +257,7 @@ impl Error {
                 | UpstreamError::Garbage { .. }
                 | UpstreamError::Overloaded { .. }
                 | UpstreamError::BrokenOff { .. } => Fault::Provider,
+                UpstreamError::Saturated { .. } => Fault::Operator,
                 UpstreamError::CredentialRefused { .. } => Fault::Operator,
             },
             Self::Gateway(_) => Fault::Gateway,
@@ -261,6 +277,7 @@ impl Error {
                 | UpstreamError::Garbage { .. }
                 | UpstreamError::CredentialRefused { .. }
                 | UpstreamError::Overloaded { .. }
+                | UpstreamError::Saturated { .. }
                 | UpstreamError::BrokenOff { .. } => true,
             },
             Self::Key(_) | Self::Request(_) | Self::Body(_) | Self::Model(_) | Self::Gateway(_) => false,
@@ -277,6 +294,7 @@ impl Error {
                 KeyError::Expired { .. } => Kind::KeyExpired,
                 KeyError::Conflict => Kind::KeyConflict,
                 KeyError::AgentNotAllowed { .. } => Kind::AgentNotAllowed,
+                KeyError::TooManyFailed { .. } => Kind::KeysTooManyFailed,
             },
             Self::Request(e) => match e {
                 RequestError::PathUnknown { .. } => Kind::PathUnknown,
@@ -305,11 +323,13 @@ impl Error {
                 UpstreamError::Garbage { .. } => Kind::UpstreamGarbage,
                 UpstreamError::CredentialRefused { .. } => Kind::CredentialRefused,
                 UpstreamError::Overloaded { .. } => Kind::UpstreamOverloaded,
+                UpstreamError::Saturated { .. } => Kind::UpstreamSaturated,
                 UpstreamError::BrokenOff { .. } => Kind::UpstreamBrokenOff,
             },
             Self::Gateway(e) => match e {
                 GatewayError::Draining => Kind::Draining,
                 GatewayError::BodiesFull { .. } => Kind::BodiesFull,
+                GatewayError::Overloaded { .. } => Kind::Overloaded,
                 GatewayError::Internal { .. } => Kind::Internal,
             },
         }
@@ -345,6 +365,7 @@ kinds! {
     KeyExpired = "key_expired",
     KeyConflict = "key_conflict",
     AgentNotAllowed = "agent_not_allowed",
+    KeysTooManyFailed = "keys_too_many_failed",
     PathUnknown = "path_unknown",
     MethodNotAllowed = "method_not_allowed",
     UpgradeRefused = "upgrade_refused",
@@ -365,9 +386,11 @@ kinds! {
     UpstreamGarbage = "upstream_garbage",
     CredentialRefused = "credential_refused",
     UpstreamOverloaded = "upstream_overloaded",
+    UpstreamSaturated = "upstream_saturated",
     UpstreamBrokenOff = "upstream_broken_off",
     Draining = "draining",
     BodiesFull = "bodies_full",
+    Overloaded = "overloaded",
     Internal = "internal",
 }
 

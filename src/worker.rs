@@ -70,6 +70,7 @@ impl Workers {
         let (deadline, deadlines) = watch::channel(None);
         let draining = Arc::new(AtomicBool::new(false));
         let held_bodies = Arc::new(AtomicU64::new(0));
+        let strangers = Arc::default();
         let mut threads = Vec::new();
         for (index, (listener, inbox)) in listeners.into_iter().zip(inboxes).enumerate() {
             let core = Arc::new(Core {
@@ -79,6 +80,7 @@ impl Workers {
                 access_log: parts.access_log.for_core(index, parts.metrics),
                 ledger: Arc::new(Ledger::default()),
                 held_bodies: Arc::clone(&held_bodies),
+                strangers: Arc::clone(&strangers),
                 draining: Arc::clone(&draining),
                 ids: Ids::new(entropy()?),
             });

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use clap::Args;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustls::ServerConfig;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
@@ -149,8 +150,34 @@ impl Gateway {
         Ok(Self { live, metrics, startup, tls, listeners, address, admin, admin_address, access_log })
     }
 
+    /// Raises the limit of open files as far as may be: every call holds two, and systems still begin with 1,024.
+    fn raise_open_files(&self) {
+        let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+        let wanted = Rlimit { current: maximum, maximum };
+        let now = match setrlimit(Resource::Nofile, wanted) {
+            Ok(()) => maximum,
+            Err(error) => {
+                warn!(%error, "the limit of open files cannot be raised");
+                current
+            }
+        };
+        // None: no limit.
+        self.metrics.open_files_limit.store(now.unwrap_or(u64::MAX), Relaxed);
+        // A client's connection and a provider's, and some for ourselves.
+        let needed = self.startup.listen.max_connections as u64 * 2 + 64;
+        match now {
+            Some(limit) if limit < needed => warn!(
+                limit,
+                needed,
+                "fewer files may be open than listen.max_connections needs; raise the limit (ulimit -Hn, LimitNOFILE=)"
+            ),
+            _ => info!(limit = now, "open files"),
+        }
+    }
+
     /// Serves until SIGTERM or SIGINT, then drains.
     async fn serve(self, rules: Arc<dyn Rules>) -> Result<(), String> {
+        self.raise_open_files();
         let listen = &self.startup.listen;
         let parts = Parts {
             live: &self.live,

@@ -130,7 +130,7 @@ fn compile(cx: &mut Context<'_>, config: &Config) -> (Draft, Startup, Option<Arc
 }
 
 fn limits(cx: &mut Context<'_>, limits: &schema::Limits) -> Limits {
-    let schema::Limits { request_body, inflight_bodies } = limits;
+    let schema::Limits { request_body, inflight_bodies, inflight_requests, failed_keys } = limits;
     let request = size(cx, "limits.request_body", request_body.as_ref(), 32 << 20);
     let inflight = size(cx, "limits.inflight_bodies", inflight_bodies.as_ref(), 1 << 30);
     if inflight < request {
@@ -141,7 +141,16 @@ fn limits(cx: &mut Context<'_>, limits: &schema::Limits) -> Limits {
         cx.error(at, path.into(), format!("one request ({request} bytes) may hold more than all ({inflight} bytes)"))
             .hint("make limits.inflight_bodies at least limits.request_body");
     }
-    Limits { request_body: request, inflight_bodies: inflight }
+    let requests = match inflight_requests {
+        None => 10_000,
+        Some(given) if given.value == 0 => {
+            cx.error(given.at, "limits.inflight_requests".into(), "zero would refuse every request");
+            1
+        }
+        Some(given) => given.value,
+    };
+    let failed_keys = failed_keys.as_ref().map_or(300, |given| u32::try_from(given.value).unwrap_or(u32::MAX));
+    Limits { request_body: request, inflight_bodies: inflight, inflight_requests: requests, failed_keys }
 }
 
 fn timeouts(cx: &mut Context<'_>, timeouts: &schema::Timeouts) -> (ClientTimeouts, crate::provider::Timeouts) {

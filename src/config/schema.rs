@@ -98,6 +98,12 @@ pub struct Limits {
     pub request_body: Option<At<Size>>,
     /// All request bodies held at one time, in bytes. Default: 1GiB.
     pub inflight_bodies: Option<At<Size>>,
+    /// Requests under way at one time, shared out evenly over the workers; beyond it they are told to come back in a
+    /// second (503). Default: 10000.
+    pub inflight_requests: Option<At<u64>>,
+    /// Unknown keys that one address (IPv6: one /64) may show within a minute before it is told to wait (429); a valid key
+    /// passes all the same. 0: any number. Default: 300.
+    pub failed_keys: Option<At<u64>>,
 }
 
 /// How long clients and providers may take.
@@ -189,6 +195,8 @@ pub struct Provider {
     /// Its own time-outs; what is left out is as in [timeouts].
     #[serde(default)]
     pub timeouts: ProviderTimeouts,
+    /// Calls under way there at one time; beyond it they go elsewhere or are told to come back (503). Default: no limit.
+    pub max_inflight: Option<At<u64>>,
     /// PEM file with certificate authorities to trust for it, besides the public ones.
     #[schemars(with = "Option<PathBuf>")]
     pub ca_file: Option<At<PathBuf>>,

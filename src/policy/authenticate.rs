@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use http::{HeaderMap, header};
 
@@ -17,6 +18,9 @@ use crate::protocol::headers::{self, Presented};
 use crate::snapshot::key;
 use crate::snapshot::{KeyId, Snapshot};
 use crate::telemetry::clock;
+
+/// When a request that found no room should come back.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// See the module.
 #[derive(Debug, Clone)]
@@ -31,11 +35,33 @@ impl<B> Decide<Arrival<B>> for Authenticate {
         if self.0.draining.load(Ordering::Relaxed) {
             return Err(GatewayError::Draining.into());
         }
-        let key = caller(&rules, &trail, &headers)?;
+        self.admits(&rules)?;
+        let key = caller(&rules, &trail, &headers).map_err(|error| self.heard(error, &rules, &trail))?;
         readable(&headers)?;
         headers::strip_request(&mut headers);
         let _ = trail.caller.set((Arc::clone(&rules), key));
         Ok(Identified { rules, trail, door, key, headers, body })
+    }
+}
+
+impl Authenticate {
+    /// Before anything is spent on it: is there room for another request? Counted per core, so that cores share no counter.
+    fn admits(&self, rules: &Snapshot) -> Result<(), GatewayError> {
+        let core = &self.0;
+        let under_way = u64::try_from(core.metrics.core(core.index).in_flight.load(Ordering::Relaxed)).unwrap_or(0);
+        if under_way > rules.limits.inflight_requests.div_ceil(core.metrics.cores()) {
+            return Err(GatewayError::Overloaded { retry_after: RETRY });
+        }
+        Ok(())
+    }
+
+    /// A key that is none; perhaps one too many of this address.
+    fn heard(&self, error: KeyError, rules: &Snapshot, trail: &Trail) -> KeyError {
+        let KeyError::Unknown { .. } = error else { return error };
+        match self.0.strangers.failed(trail.peer, rules.limits.failed_keys, trail.at) {
+            Some(retry_after) => KeyError::TooManyFailed { retry_after },
+            None => error,
+        }
     }
 }
 

@@ -26,7 +26,7 @@ use crate::error::{Error, GatewayError, UpstreamError};
 use crate::ledger::Receipt;
 use crate::protocol::tap::Tap;
 use crate::protocol::{Dialect, headers};
-use crate::snapshot::routes::Target;
+use crate::snapshot::routes::{Place, Target};
 use crate::upstream::body::Answer;
 
 /// Start-up events that are held back for another target's sake: bytes, and time.
@@ -42,6 +42,8 @@ pub struct Won<A: Answer> {
     pub response: Response<Box<Passage<A>>>,
     /// Who answered.
     pub target: Arc<Target>,
+    /// Room at the provider, given up at the end of the answer.
+    pub place: Option<Place>,
     /// To be settled at the end of the answer.
     pub receipt: Receipt,
 }
@@ -103,6 +105,13 @@ where
     for n in 0..plan.order.len() {
         let Some(target) = plan.target(&call, n).map(Arc::clone) else { break };
         let more = n + 1 < plan.order.len();
+        let place = match room_at(&target) {
+            Ok(place) => place,
+            Err(error) => {
+                last = error;
+                continue;
+            }
+        };
         let tried = try_target(&mut upstream, &trail.attempts, &call, &plan, &target, &held).await;
         let judged = match tried {
             Ok(response) => judge(response, &call, &target, more).await,
@@ -115,7 +124,7 @@ where
                 trail.answered.set(trail.at.elapsed());
                 // Boxed: it is moved through every layer above, and it is large.
                 let passage = Box::new(Passage::new(opening, call, trail, held));
-                return Ok(Won { response: Response::from_parts(parts, passage), target, receipt });
+                return Ok(Won { response: Response::from_parts(parts, passage), target, place, receipt });
             }
             Err(error) => {
                 target.series.cells(call.agent, call.dialect, core.index).failed_attempts.fetch_add(1, Relaxed);
@@ -127,6 +136,15 @@ where
         }
     }
     Err(last)
+}
+
+/// Room for one more call, where the provider's is limited.
+fn room_at(target: &Target) -> Result<Option<Place>, Error> {
+    let Some(places) = &target.places else { return Ok(None) };
+    match places.take() {
+        Some(place) => Ok(Some(place)),
+        None => Err(UpstreamError::Saturated { provider: target.provider.name.as_ref().into() }.into()),
+    }
 }
 
 /// One target, and once more on a new connection where only a pooled one was lost.

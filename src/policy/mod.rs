@@ -19,6 +19,7 @@ pub mod plan;
 pub mod reply;
 pub mod rescue;
 pub mod settle;
+pub mod strangers;
 
 mod attempt;
 mod record;
@@ -47,6 +48,8 @@ pub struct Core {
     pub ledger: Arc<Ledger>,
     /// Bytes of request bodies held by the whole process.
     pub held_bodies: Arc<AtomicU64>,
+    /// Addresses that keep showing keys that are none; one for the whole process.
+    pub strangers: Arc<strangers::Strangers>,
     /// Whether the process is shutting down.
     pub draining: Arc<std::sync::atomic::AtomicBool>,
     /// Where the next request id comes from.

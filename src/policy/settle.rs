@@ -21,7 +21,7 @@ use super::reply::{Reply, ReplyBody};
 use crate::call::{Call, Funded, Outcome, Trail};
 use crate::error::Error;
 use crate::ledger::Receipt;
-use crate::snapshot::routes::Target;
+use crate::snapshot::routes::{Place, Target};
 use crate::upstream::body::Answer;
 
 /// See the module.
@@ -87,10 +87,11 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let Won { response, target, receipt } = ready!(this.future.poll(cx))?;
+        let Won { response, target, place, receipt } = ready!(this.future.poll(cx))?;
         let status = response.status().as_u16();
         Poll::Ready(Ok(response.map(|passage| {
-            let debt = this.owed.take().map(|(core, trail, call)| Debt { core, trail, call, target, receipt, status });
+            let debt =
+                this.owed.take().map(|(core, trail, call)| Debt { core, trail, call, target, place, receipt, status });
             ReplyBody::Passing(Settling { passage, debt })
         })))
     }
@@ -103,6 +104,8 @@ struct Debt {
     trail: Arc<Trail>,
     call: Arc<Call>,
     target: Arc<Target>,
+    /// Room at the provider.
+    place: Option<Place>,
     receipt: Receipt,
     status: u16,
 }
@@ -116,7 +119,9 @@ pub struct Settling<A: Answer> {
 
 impl<A: Answer> Settling<A> {
     fn settle(&mut self, left: bool) {
-        let Some(Debt { core, trail, call, target, receipt, status }) = self.debt.take() else { return };
+        let Some(debt) = self.debt.take() else { return };
+        let Debt { core, trail, call, target, place, receipt, status } = debt;
+        drop(place);
         let tally = self.passage.tally(left, trail.at.elapsed());
         receipt.settle(tally.usage);
         let cells = target.series.cells(call.agent, call.dialect, core.index);

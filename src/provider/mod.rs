@@ -30,6 +30,8 @@ pub struct Provider {
     pub headers: Vec<(http::HeaderName, HeaderValue)>,
     /// How long it may take.
     pub timeouts: Timeouts,
+    /// Calls under way at one time, over all cores.
+    pub max_inflight: Option<u64>,
     /// How it is known to be itself; `None` for clear text.
     pub tls: Option<Arc<rustls::ClientConfig>>,
 }

@@ -40,6 +40,10 @@ pub struct Limits {
     pub request_body: u64,
     /// All request bodies held at one time, in bytes.
     pub inflight_bodies: u64,
+    /// Requests under way at one time, over all cores.
+    pub inflight_requests: u64,
+    /// Keys that are none, from one address within a minute; 0: any number.
+    pub failed_keys: u32,
 }
 
 /// How long clients may take.

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::protocol::Dialect;
 use crate::provider::Provider;
@@ -50,6 +51,37 @@ pub struct Target {
     pub model: UpstreamModel,
     /// Counters, bound when the rules were compiled.
     pub series: Arc<RouteSeries>,
+    /// Room at the provider, where that is limited.
+    pub places: Option<Places>,
+}
+
+/// Room at a provider.
+#[derive(Debug)]
+pub struct Places {
+    /// Calls under way at one time, over all cores.
+    pub limit: u64,
+    /// Calls under way; the same counter in every generation of the rules.
+    pub taken: Arc<AtomicU64>,
+}
+
+impl Places {
+    /// Room for one more call, if there is.
+    #[must_use]
+    pub fn take(&self) -> Option<Place> {
+        let place = Place(Arc::clone(&self.taken));
+        // Counted first and given back on drop, so that two cannot take the last one.
+        (self.taken.fetch_add(1, Relaxed) < self.limit).then_some(place)
+    }
+}
+
+/// Room that one call takes up, until it is dropped.
+#[derive(Debug)]
+pub struct Place(Arc<AtomicU64>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
 }
 
 /// The model name that goes upstream.

@@ -29,9 +29,12 @@ const STATUSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 #[derive(Debug)]
 pub struct Metrics {
     routes: Mutex<Vec<Arc<RouteSeries>>>,
+    limited: Mutex<Vec<(Arc<str>, Arc<AtomicU64>)>>,
     cores: Box<[CoreCells]>,
     /// The reload families.
     pub reload: Reload,
+    /// Files that the process may have open; 0 until it is known.
+    pub open_files_limit: AtomicU64,
 }
 
 /// What the config watcher reports.
@@ -113,7 +116,13 @@ impl Metrics {
     #[must_use]
     pub fn new(cores: usize) -> Self {
         let cores = (0..cores.max(1)).map(|_| CoreCells::default()).collect();
-        Self { routes: Mutex::default(), cores, reload: Reload::default() }
+        Self {
+            routes: Mutex::default(),
+            limited: Mutex::default(),
+            cores,
+            reload: Reload::default(),
+            open_files_limit: AtomicU64::new(0),
+        }
     }
 
     /// What a core counts whatever the target.
@@ -141,6 +150,27 @@ impl Metrics {
         series
     }
 
+    /// Calls under way at a provider whose number is limited; the same counter for the same name.
+    #[must_use]
+    pub fn calls_at(&self, provider: &Arc<str>) -> Arc<AtomicU64> {
+        let mut limited = self.limited.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, calls)) = limited.iter().find(|(name, _)| name == provider) {
+            return Arc::clone(calls);
+        }
+        let calls = Arc::<AtomicU64>::default();
+        // Beyond the bound it still limits; it is only not shown, and forgets at a reload.
+        if limited.len() < MAX_ROUTES {
+            limited.push((Arc::clone(provider), Arc::clone(&calls)));
+        }
+        calls
+    }
+
+    /// How many cores there are.
+    #[must_use]
+    pub fn cores(&self) -> u64 {
+        self.cores.len() as u64
+    }
+
     /// Sum of one core counter.
     pub fn total(&self, counter: impl Fn(&CoreCells) -> u64) -> u64 {
         self.cores.iter().map(counter).sum()
@@ -152,6 +182,10 @@ impl Metrics {
         let mut page = Page::default();
         self.render_process(&mut page);
         self.render_refusals(&mut page);
+        page.family("tollgate_provider_calls", "gauge", "Calls under way at providers with a max_inflight.");
+        for (provider, calls) in &*self.limited.lock().unwrap_or_else(PoisonError::into_inner) {
+            page.line("tollgate_provider_calls", &[("provider", provider)], calls.load(Relaxed));
+        }
         let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner).clone();
         render_routes(&mut page, &routes);
         page.text
@@ -162,6 +196,12 @@ impl Metrics {
         page.line("tollgate_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
         let gauge = |f: fn(&CoreCells) -> &AtomicI64| self.cores.iter().map(|c| f(c).load(Relaxed)).sum::<i64>().max(0);
         let count = |f: fn(&CoreCells) -> &AtomicU64| self.cores.iter().map(|c| f(c).load(Relaxed)).sum::<u64>();
+        page.single(
+            "tollgate_open_files_limit",
+            "gauge",
+            "Files that this process may have open (RLIMIT_NOFILE).",
+            self.open_files_limit.load(Relaxed),
+        );
         page.single("tollgate_client_connections", "gauge", "Open connections of clients.", gauge(|c| &c.connections));
         page.single(
             "tollgate_client_connections_accepted_total",

@@ -420,3 +420,67 @@ async fn models_are_those_that_the_key_may_use() {
     assert_eq!(gateway.ask(list("/v1/models/alias", false)).await.status(), 404);
     assert_eq!(gateway.ask(post("/v1/messages", r#"{"model":"alias"}"#)).await.status(), 403);
 }
+
+#[track_caller]
+fn is_refused(answer: &http::Response<impl http_body::Body>, status: u16, retry_after: &str) {
+    assert_eq!(answer.status(), status);
+    assert_eq!(answer.headers()["retry-after"], retry_after);
+}
+
+#[tokio::test]
+async fn a_full_provider_is_passed_over_and_has_room_when_an_answer_ends() {
+    let rules = scripted::RULES.replacen("[[provider]]", "[[provider]]\nmax_inflight = 1", 1);
+    let acts = vec![sse(&STREAM), sse(&STREAM), json(200, "{}"), Act::Refuse, json(200, "{}")];
+    let gateway = Gateway::with(&rules, acts, 2);
+    let first = gateway.ask(messages()).await;
+    assert_eq!(first.status(), 200);
+    // The second target has room.
+    let second = gateway.ask(messages()).await;
+    assert_eq!(second.status(), 200);
+    assert_eq!(gateway.attempts(), ["one", "two"]);
+    read(second.into_body()).await;
+    // A route without another target has none.
+    is_refused(&gateway.ask(post("/v1/chat/completions", r#"{"model":"alias"}"#)).await, 503, "2");
+    let page = gateway.core.metrics.render();
+    assert!(page.contains("tollgate_provider_calls{provider=\"one\"} 1\n"), "{page}");
+    assert!(page.contains("reason=\"upstream_saturated\""), "{page}");
+    // It ends: read to the end, though its body is still there.
+    let (_, whole) = read(first.into_body()).await;
+    assert!(whole);
+    assert_eq!(gateway.ask(post("/v1/chat/completions", r#"{"model":"alias"}"#)).await.status(), 200);
+    // A failed attempt keeps no room, nor does a client that leaves.
+    assert_eq!(gateway.ask(post("/v1/chat/completions", r#"{"model":"alias"}"#)).await.status(), 503);
+    drop(gateway.ask(post("/v1/chat/completions", r#"{"model":"alias"}"#)).await);
+    assert!(gateway.core.metrics.render().contains("tollgate_provider_calls{provider=\"one\"} 0\n"));
+}
+
+#[tokio::test]
+async fn more_requests_than_allowed_come_back_and_the_next_ones_are_served() {
+    let rules = scripted::RULES.replacen("[[provider]]", "[limits]\ninflight_requests = 2\n[[provider]]", 1);
+    let gateway = Gateway::with(&rules, vec![sse(&STREAM), sse(&STREAM), json(200, "{}")], 1);
+    let (first, second) = (gateway.ask(messages()).await, gateway.ask(messages()).await);
+    let third = gateway.ask(messages()).await;
+    is_refused(&third, 503, "1");
+    assert_eq!(third.headers()["connection"], "close");
+    // Not even a key is looked up.
+    is_refused(&gateway.ask(keyed("x-api-key", "tk-unknown-unknown")).await, 503, "1");
+    drop((first, second, third));
+    assert_eq!(gateway.ask(messages()).await.status(), 200);
+}
+
+#[tokio::test]
+async fn an_address_that_shows_too_many_unknown_keys_waits_but_a_good_key_passes() {
+    let rules = scripted::RULES.replacen("[[provider]]", "[limits]\nfailed_keys = 3\n[[provider]]", 1);
+    let gateway = Gateway::with(&rules, vec![json(200, "{}")], 1);
+    for _ in 0..3 {
+        assert_eq!(gateway.ask(keyed("x-api-key", "tk-unknown-unknown")).await.status(), 401);
+    }
+    let fourth = gateway.ask(keyed("x-api-key", "tk-unknown-unknown")).await;
+    assert_eq!(fourth.status(), 429);
+    assert!((59..=60).contains(&fourth.headers()["retry-after"].to_str().unwrap().parse::<u32>().unwrap()));
+    // No key at all is no guess.
+    let mut none = messages();
+    none.headers_mut().remove("authorization");
+    assert_eq!(gateway.ask(none).await.status(), 401);
+    assert_eq!(gateway.ask(messages()).await.status(), 200);
+}

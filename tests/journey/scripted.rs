@@ -290,6 +290,7 @@ impl Gateway {
             access_log: writer.for_core(0, &metrics),
             ledger: Arc::new(Ledger::default()),
             held_bodies: Arc::default(),
+            strangers: Arc::default(),
             draining: Arc::new(AtomicBool::new(false)),
             ids: Ids::new(7),
         });

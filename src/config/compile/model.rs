@@ -11,7 +11,7 @@ use crate::config::schema;
 use crate::config::units::At;
 use crate::protocol::Dialect;
 use crate::provider::{DialectSet, Provider};
-use crate::snapshot::routes::{Pattern, Route, Routes, Target, UpstreamModel};
+use crate::snapshot::routes::{Pattern, Places, Route, Routes, Target, UpstreamModel};
 use crate::telemetry::metrics::Metrics;
 
 /// The model table, before its counters are bound.
@@ -39,7 +39,8 @@ impl Models {
         let Self { mut routes, drafts } = self;
         routes.routes.extend(drafts.into_iter().map(|Draft { label, aliases, provider, model }| {
             let series = metrics.route(&provider.name, &label);
-            Route { label, aliases, targets: vec![Arc::new(Target { provider, model, series })] }
+            let places = provider.max_inflight.map(|limit| Places { limit, taken: metrics.calls_at(&provider.name) });
+            Route { label, aliases, targets: vec![Arc::new(Target { provider, model, series, places })] }
         }));
         routes
     }

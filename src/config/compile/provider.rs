@@ -68,7 +68,8 @@ pub fn providers<'s>(cx: &mut Context<'_>, list: &'s [At<schema::Provider>], def
 
 fn compile(cx: &mut Context<'_>, entry: Entry, given: &At<schema::Provider>, defaults: Timeouts) -> Option<Provider> {
     let before = cx.problems.len();
-    let schema::Provider { name, kind, speaks, base_url, credential, auth, headers, timeouts, ca_file } = &given.value;
+    let schema::Provider { name, kind, speaks, base_url, credential, auth, headers, timeouts, max_inflight, ca_file } =
+        &given.value;
     let kind = kind.unwrap_or(schema::Kind::Compatible);
     let label = self::name(cx, entry, "name", name);
     let dialects = speaks_what(cx, entry, given, kind, speaks.as_ref());
@@ -82,6 +83,12 @@ fn compile(cx: &mut Context<'_>, entry: Entry, given: &At<schema::Provider>, def
         first_byte: time(cx, entry.field("timeouts.first_byte"), first_byte.as_ref(), defaults.first_byte),
         idle: time(cx, entry.field("timeouts.idle"), idle.as_ref(), defaults.idle),
     };
+    let max_inflight = max_inflight.as_ref().map(|given| {
+        if given.value == 0 {
+            cx.error(given.at, entry.field("max_inflight"), "zero would refuse every call");
+        }
+        given.value
+    });
     let extra_ca = ca_file.as_ref().map(|file| (file.at, authorities(cx, entry, file)));
     let base = base?;
     if credential_sent && !base.tls && !is_this_machine(&base.host) {
@@ -104,6 +111,7 @@ fn compile(cx: &mut Context<'_>, entry: Entry, given: &At<schema::Provider>, def
         credential,
         headers,
         timeouts,
+        max_inflight,
         tls: tls.flatten(),
     })
 }

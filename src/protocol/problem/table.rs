@@ -65,7 +65,10 @@ pub fn face(dialect: Dialect, agent: Agent, error: &Error) -> Face {
     };
     let (mut retry_after, mut allow) = (row.wait, None);
     match error {
-        Error::Gateway(GatewayError::BodiesFull { retry_after: wait }) => retry_after = Some(seconds(*wait)),
+        Error::Gateway(
+            GatewayError::BodiesFull { retry_after: wait } | GatewayError::Overloaded { retry_after: wait },
+        )
+        | Error::Key(KeyError::TooManyFailed { retry_after: wait }) => retry_after = Some(seconds(*wait)),
         Error::Request(RequestError::MethodNotAllowed { allow: method }) => allow = Some(*method),
         _ => {}
     }
@@ -84,6 +87,7 @@ fn row(error: &Error) -> &'static Row {
             KeyError::Missing | KeyError::Unknown { .. } | KeyError::Expired { .. } => &KEY_REFUSED,
             KeyError::Conflict => &BAD_REQUEST,
             KeyError::AgentNotAllowed { .. } => &AGENT_REFUSED,
+            KeyError::TooManyFailed { .. } => &TOO_MANY,
         },
         Error::Request(e) => match e {
             RequestError::PathUnknown { .. } => &PATH_UNKNOWN,
@@ -112,10 +116,11 @@ fn row(error: &Error) -> &'static Row {
             | UpstreamError::Garbage { .. }
             | UpstreamError::BrokenOff { .. } => &UNAVAILABLE,
             UpstreamError::Silent { .. } | UpstreamError::Overloaded { .. } => &OVERLOADED,
+            UpstreamError::Saturated { .. } => &UNAVAILABLE,
             UpstreamError::CredentialRefused { .. } => &CREDENTIAL_REFUSED,
         },
         Error::Gateway(e) => match e {
-            GatewayError::Draining | GatewayError::BodiesFull { .. } => &TURNED_AWAY,
+            GatewayError::Draining | GatewayError::BodiesFull { .. } | GatewayError::Overloaded { .. } => &TURNED_AWAY,
             GatewayError::Internal { .. } => &INTERNAL,
         },
     }
@@ -161,6 +166,16 @@ static KEY_REFUSED: Row = Row {
     responses: cell(401, "invalid_api_key"),
     codex: cell(403, "inference_hook_denied"),
     gemini: cell(401, "UNAUTHENTICATED"),
+    ..PLAIN
+};
+
+/// The wait is the error's own.
+static TOO_MANY: Row = Row {
+    anthropic: cell(429, "rate_limit_error"),
+    chat: cell(429, "rate_limit_exceeded"),
+    responses: cell(429, "rate_limit_exceeded"),
+    codex: cell(429, "rate_limit_exceeded"),
+    gemini: cell(429, "RESOURCE_EXHAUSTED"),
     ..PLAIN
 };
 

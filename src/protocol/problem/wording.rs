@@ -20,6 +20,9 @@ pub fn message(out: &mut Writer, error: &Error, wait: Option<u32>, request_id: &
         Error::Gateway(GatewayError::BodiesFull { .. }) => {
             out.say("Tollgate holds as many request bodies as its memory allows");
         }
+        Error::Gateway(GatewayError::Overloaded { .. }) => {
+            out.say("Tollgate has as many requests under way as it is allowed to");
+        }
         Error::Gateway(GatewayError::Internal { .. }) => {
             out.say("Tollgate: an internal error. The operator's log has it under request ");
             out.quote(request_id);
@@ -55,6 +58,10 @@ fn key(out: &mut Writer, error: &KeyError) {
         KeyError::Conflict => out.say(
             "Tollgate: two different keys were sent in one request. Keep one of them: for example ANTHROPIC_AUTH_TOKEN \
              without ANTHROPIC_API_KEY.",
+        ),
+        KeyError::TooManyFailed { .. } => out.say(
+            "Tollgate: too many unknown keys came from this address. Check the key, or ask whoever runs this gateway for \
+             a valid one",
         ),
         KeyError::AgentNotAllowed { key, agent } => {
             out.say("Tollgate: key ");
@@ -168,6 +175,7 @@ fn upstream(out: &mut Writer, error: &UpstreamError) {
         UpstreamError::HungUp { provider, .. } => (provider, " closed the connection without an answer"),
         UpstreamError::Silent { provider } => (provider, " did not answer in time"),
         UpstreamError::Overloaded { provider, .. } => (provider, " cannot serve the call now"),
+        UpstreamError::Saturated { provider } => (provider, " has as many calls under way as it is allowed to"),
         UpstreamError::Garbage { provider } => (provider, " answered with something that is not HTTP"),
         UpstreamError::BrokenOff { provider } => (provider, " broke off its answer"),
         UpstreamError::CredentialRefused { provider, .. } => {
