@@ -56,6 +56,10 @@ pub fn parse(bytes: &Bytes) -> Result<Option<Head>, Garbage> {
         says.hear(&name, line.value)?;
         headers.append(name, value);
     }
+    // Chunks were not thought of in HTTP/1.0: who sends them there has no idea what the next hop reads (RFC 9112 section 6.1).
+    if says.chunked && response.version != Some(1) {
+        return Err(Garbage);
+    }
     let framing = says.framing(status, &mut headers)?;
     let keep_alive = !says.closes && framing != Framing::Close;
     Ok(Some(Head { status, headers, framing, keep_alive, len }))
@@ -97,7 +101,7 @@ impl Says {
             return Ok(Framing::Length(0));
         }
         if self.chunked {
-            // Chunks were not thought of in HTTP/1.0: who sends them there has no idea what the next hop reads.
+            // Who says both may be read in another way by the next hop (RFC 9112 section 6.3).
             if self.length.is_some() {
                 headers.remove(header::CONTENT_LENGTH);
                 self.closes = true;
@@ -198,9 +202,14 @@ mod tests {
 
     #[test]
     fn what_is_not_http_is_refused() {
-        for text in
-            ["\u{15}\u{3}", "SSH-2.0-x\r\n", "HTTP/2 200 OK\r\n\r\n", "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 abc\r\n\r\n"]
-        {
+        for text in [
+            "HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
+            "\u{15}\u{3}",
+            "SSH-2.0-x\r\n",
+            "HTTP/2 200 OK\r\n\r\n",
+            "HTTP/1.1 20 OK\r\n\r\n",
+            "HTTP/1.1 abc\r\n\r\n",
+        ] {
             assert_eq!(read(text).map(|head| head.is_some()), Err(Garbage), "{text:?}");
         }
     }

@@ -128,7 +128,7 @@ impl Conn {
     fn out_of_turn(&mut self) -> Trouble {
         match self.served {
             0 => Trouble::HungUp,
-            _ => Trouble::Stale(std::mem::take(&mut self.outgoing)),
+            _ => Trouble::Stale(std::mem::take(&mut self.outgoing).for_another()),
         }
     }
 
@@ -148,6 +148,10 @@ impl Conn {
         loop {
             let Some(head) = head::parse(&self.unread)? else { return Ok(None) };
             self.unread.advance(head.len);
+            if self.unread.is_empty() {
+                // Even an empty slice would keep the room that it was read into.
+                self.unread = Bytes::new();
+            }
             if !head.status.is_informational() {
                 self.keep_alive = head.keep_alive;
                 self.served = self.served.saturating_add(1);
@@ -199,3 +203,6 @@ impl Conn {
         self.io.is_quiet()
     }
 }
+
+#[cfg(test)]
+mod tests;

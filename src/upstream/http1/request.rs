@@ -92,6 +92,12 @@ impl Outgoing {
         self.failed || self.is_written()
     }
 
+    /// Whole again, for another connection, where nothing of it has been handed to the system of this one.
+    #[must_use]
+    pub fn for_another(self) -> Self {
+        Self { failed: false, ..self }
+    }
+
     /// Writes what can be written. After an error the rest is not tried any more.
     ///
     /// # Errors
@@ -99,7 +105,8 @@ impl Outgoing {
     pub fn poll_write(&mut self, io: &mut Io, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let written = ready!(self.write(io, cx));
         self.failed |= written.is_err();
-        if self.is_settled() {
+        // Where the first byte could not be written, another connection may take it.
+        if self.is_settled() && self.begun {
             // Not needed any more, and the answer may take long.
             self.head = Vec::new();
             self.head_done = 0;
@@ -150,5 +157,13 @@ impl Outgoing {
                 self.done += 1;
             }
         }
+    }
+}
+
+#[cfg(test)]
+impl Outgoing {
+    /// With these bytes.
+    pub fn of(head: &[u8]) -> Self {
+        Self { head: head.to_vec(), ..Self::default() }
     }
 }
