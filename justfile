@@ -11,6 +11,10 @@ check:
 test *args:
     cargo test {{args}}
 
+# Faults of providers and clients for longer: how many of each kind
+soak rounds="5000":
+    TOLLGATE_FAULTS={{rounds}} cargo test --test faults -- --nocapture
+
 # Format, lints, dependencies
 lint:
     cargo fmt --check
