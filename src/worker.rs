@@ -29,6 +29,9 @@ use crate::upstream::pool::Pool;
 /// Between SIGTERM and the closing of idle connections: a request that a client sends just then hears a refusal instead of
 /// losing its connection.
 const GRACE: Duration = Duration::from_secs(1);
+/// After a handover: how long open connections are served on. Each answer says that its connection closes, so whoever still
+/// calls comes to the new process; only who calls seldom is still here then.
+const SERVED_ON: Duration = Duration::from_secs(10);
 /// How often a core hands its log lines over.
 const FLUSH: Duration = Duration::from_millis(100);
 /// How often a core looks after its pool and its rules, in flushes.
@@ -47,6 +50,8 @@ pub struct Parts<'p> {
     pub tls: Option<&'p Arc<Served>>,
     /// How connections are treated.
     pub settings: Settings,
+    /// How many cores.
+    pub cores: usize,
 }
 
 /// The running cores.
@@ -65,14 +70,15 @@ impl Workers {
     /// # Errors
     /// A thread or a runtime could not be made, or no entropy was to be had.
     pub fn start(listeners: Vec<TcpListener>, parts: &Parts<'_>) -> io::Result<Self> {
-        let (placement, inboxes) = Placement::new(listeners.len());
+        let cores = parts.cores;
+        let (placement, inboxes) = Placement::new(cores);
         let (phase, phases) = watch::channel(Phase::Open);
         let (deadline, deadlines) = watch::channel(None);
         let draining = Arc::new(AtomicBool::new(false));
         let held_bodies = Arc::new(AtomicU64::new(0));
         let strangers = Arc::default();
         let mut threads = Vec::new();
-        for (index, (listener, inbox)) in listeners.into_iter().zip(inboxes).enumerate() {
+        for (index, (listeners, inbox)) in shared_out(listeners, cores).into_iter().zip(inboxes).enumerate() {
             let core = Arc::new(Core {
                 index,
                 follower: Follower::new(Arc::clone(parts.live)),
@@ -94,7 +100,7 @@ impl Workers {
             };
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let thread = std::thread::Builder::new().name(format!("core-{index}"));
-            threads.push(thread.spawn(move || runtime.block_on(seat.work(listener, inbox)))?);
+            threads.push(thread.spawn(move || runtime.block_on(seat.work(listeners, inbox)))?);
         }
         Ok(Self { phase, draining, placement, deadline, threads })
     }
@@ -124,6 +130,21 @@ impl Workers {
         }
     }
 
+    /// Another process accepts now: everything that is open here is served on, streams until they end or `patience` is over.
+    pub async fn hand_over(&self, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        self.phase.send_replace(Phase::Draining);
+        let served_on = Instant::now() + SERVED_ON.min(patience / 2);
+        while self.placement.open() > 0 && Instant::now() < served_on {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        self.phase.send_replace(Phase::Closing);
+        self.deadline.send_replace(Some(deadline));
+        while self.placement.open() > 0 && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// Waits for the cores, after [`Workers::drain`].
     pub fn join(self) {
         for thread in self.threads {
@@ -143,7 +164,7 @@ struct Seat {
 }
 
 impl Seat {
-    async fn work(mut self, listener: TcpListener, inbox: Inbox) {
+    async fn work(mut self, listeners: Vec<TcpListener>, inbox: Inbox) {
         let pool = Pool::new(self.core.index, Arc::clone(&self.core.metrics));
         let stack = journey::<listen::body::ClientBody, _, _>(&self.core, Upstream::new(Arc::clone(&pool)));
         // A phase of this core's own: its connections look at it often, and must not meet other cores there.
@@ -157,7 +178,7 @@ impl Seat {
             phase: own_phase,
             core_cells: Arc::clone(&self.core.metrics),
         };
-        let accepting = tokio::spawn(acceptor.run(listener, inbox));
+        let accepting = tokio::spawn(acceptor.run(listeners, inbox));
         let mut ticks = tokio::time::interval(FLUSH);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut tick = 0_u32;
@@ -197,6 +218,18 @@ impl Seat {
         let Some(deadline) = *self.deadline.borrow() else { return false };
         self.placement.open() == 0 || Instant::now() >= deadline
     }
+}
+
+/// Each core's listeners. There are as many as cores, unless they come from another process or a service manager: then a core
+/// has several, or none and what others hand to it.
+fn shared_out(listeners: Vec<TcpListener>, cores: usize) -> Vec<Vec<TcpListener>> {
+    let mut shares: Vec<Vec<TcpListener>> = (0..cores).map(|_| Vec::new()).collect();
+    for (n, listener) in listeners.into_iter().enumerate() {
+        if let Some(share) = shares.get_mut(n % cores.max(1)) {
+            share.push(listener);
+        }
+    }
+    shares
 }
 
 fn entropy() -> io::Result<u64> {

@@ -3,6 +3,9 @@
 //! With a configuration it serves by it and follows its changes. Without one it is the first minute: loopback only, one key
 //! that survives restarts, every provider whose usual variable is set, and the built-in simulator if none is.
 
+mod handover;
+mod notify;
+
 use std::future::Future;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
@@ -20,7 +23,7 @@ use tracing::{info, warn};
 
 use crate::admin::{self, Admin, Failure, Rules, RulesStatus};
 use crate::cli::first_minute::FirstMinute;
-use crate::config::startup::{Access, Startup};
+use crate::config::startup::{Access, Listen, Startup};
 use crate::config::watch::{Contents, Status, Watcher};
 use crate::config::{self, Loaded};
 use crate::listen::{self, Settings};
@@ -31,6 +34,8 @@ use crate::telemetry::clock;
 use crate::telemetry::metrics::Metrics;
 use crate::tls::Served;
 use crate::worker::{Parts, Workers};
+
+use handover::{Offer, Taken};
 
 /// Arguments of `serve`.
 #[derive(Debug, Clone, Args)]
@@ -118,6 +123,8 @@ struct Gateway {
     admin: TcpListener,
     admin_address: SocketAddr,
     access_log: Writer,
+    /// The process whose sockets these are, until we serve.
+    old: Option<Taken>,
 }
 
 impl Gateway {
@@ -128,13 +135,7 @@ impl Gateway {
         metrics: Arc<Metrics>,
     ) -> Result<Self, String> {
         let tls = tls.map(Served::new);
-        let bind = |address: SocketAddr, cores: usize, setting: &str| {
-            listen::bind(address, cores).map_err(|e| {
-                format!("error: cannot listen on {address} ({setting}): {e}\n  hint: end what listens there, or set {setting} to another port")
-            })
-        };
-        let listeners = bind(startup.listen.address, startup.listen.workers, "listen.address")?;
-        let admin = bind(startup.listen.admin, 1, "listen.admin")?.remove(0);
+        let Sockets { listeners, admin, old } = sockets(&startup.listen)?;
         let local = |listener: &TcpListener| listener.local_addr().map_err(|e| format!("error: {e}"));
         let (address, admin_address) = (local(&listeners[0])?, local(&admin)?);
         let destination = match &startup.log.access {
@@ -147,7 +148,7 @@ impl Gateway {
         let live = Live::new(prepared);
         metrics.reload.generation.store(1, Relaxed);
         metrics.reload.last_success.store(clock::since_epoch().as_secs(), Relaxed);
-        Ok(Self { live, metrics, startup, tls, listeners, address, admin, admin_address, access_log })
+        Ok(Self { live, metrics, startup, tls, listeners, address, admin, admin_address, access_log, old })
     }
 
     /// Raises the limit of open files as far as may be: every call holds two, and systems still begin with 1,024.
@@ -189,16 +190,36 @@ impl Gateway {
                 idle_timeout: listen.idle_timeout,
                 max_connections: listen.max_connections,
             },
+            cores: listen.workers,
         };
         let broken = |what: &str, e: &std::io::Error| format!("error: {what}: {e}");
+        let copies =
+            self.listeners.iter().chain([&self.admin]).map(TcpListener::try_clone).collect::<Result<Vec<_>, _>>();
         let workers = Workers::start(self.listeners, &parts).map_err(|e| broken("a core cannot start", &e))?;
         let admin =
             Admin { metrics: Arc::clone(&self.metrics), rules: Arc::clone(&rules), draining: workers.draining() };
         let listener = tokio::net::TcpListener::from_std(self.admin).map_err(|e| broken("listen.admin", &e))?;
         let administration = tokio::spawn(admin::serve(listener, admin));
-        until_told_to_stop(&rules).await.map_err(|e| broken("signals cannot be received", &e))?;
+        if let Some(old) = self.old.map(Taken::serving) {
+            info!(heard = old.is_ok(), "took the sockets over");
+        }
+        let offer = match &listen.handover {
+            Some(path) => {
+                let copies = copies.map_err(|e| broken("listen.handover", &e))?;
+                Some(Offer::new(path, copies).map_err(|e| broken("listen.handover", &e))?)
+            }
+            None => None,
+        };
+        notify::notify(&format!("READY=1\nMAINPID={}", std::process::id()));
+        let end = until_told_to_stop(&rules, offer).await.map_err(|e| broken("signals cannot be received", &e))?;
         info!(connections = workers.connections(), patience = ?listen.drain, "draining");
-        workers.drain(listen.drain).await;
+        match end {
+            End::Told => {
+                notify::notify("STOPPING=1");
+                workers.drain(listen.drain).await;
+            }
+            End::Replaced => workers.hand_over(listen.drain).await,
+        }
         let left = workers.connections();
         workers.join();
         administration.abort();
@@ -208,18 +229,80 @@ impl Gateway {
     }
 }
 
-/// SIGTERM and SIGINT end the wait; SIGHUP reads the rules again.
-async fn until_told_to_stop(rules: &Arc<dyn Rules>) -> std::io::Result<()> {
+/// What we listen on, and whose it was.
+struct Sockets {
+    listeners: Vec<TcpListener>,
+    admin: TcpListener,
+    old: Option<Taken>,
+}
+
+/// From a running process, from the service manager (sd_listen_fds(3)), or bound anew.
+fn sockets(listen: &Listen) -> Result<Sockets, String> {
+    let bind = |address: SocketAddr, cores: usize, setting: &str| {
+        listen::bind(address, cores).map_err(|e| {
+            format!("error: cannot listen on {address} ({setting}): {e}\n  hint: end what listens there, or set {setting} to another port")
+        })
+    };
+    if let Some(path) = &listen.handover {
+        let taken = handover::take(path, listen.address, listen.admin)
+            .map_err(|e| format!("error: the sockets cannot be taken over ({}): {e}", path.display()))?;
+        if let Some(mut taken) = taken {
+            let admin = taken.admin.try_clone().map_err(|e| format!("error: {e}"))?;
+            let listeners = std::mem::take(&mut taken.listeners);
+            return Ok(Sockets { listeners, admin, old: Some(taken) });
+        }
+    }
+    let mut given = listenfd::ListenFd::from_env();
+    let mut next = |n: usize| given.take_tcp_listener(n).ok().flatten();
+    // The unit's first socket is the agents', its second one, if there is one, the operators'.
+    let listeners = match next(0) {
+        Some(listener) => {
+            listener.set_nonblocking(true).map_err(|e| format!("error: the service manager's socket: {e}"))?;
+            vec![listener]
+        }
+        None => bind(listen.address, listen.workers, "listen.address")?,
+    };
+    let admin = match next(1) {
+        Some(listener) => {
+            listener.set_nonblocking(true).map_err(|e| format!("error: the service manager's socket: {e}"))?;
+            listener
+        }
+        None => bind(listen.admin, 1, "listen.admin")?.remove(0),
+    };
+    Ok(Sockets { listeners, admin, old: None })
+}
+
+/// Why we stop.
+enum End {
+    /// A signal.
+    Told,
+    /// Another process serves in our place.
+    Replaced,
+}
+
+/// SIGTERM and SIGINT end the wait, and so does a process that takes over; SIGHUP reads the rules again.
+async fn until_told_to_stop(rules: &Arc<dyn Rules>, offer: Option<Offer>) -> std::io::Result<End> {
     let receive = |kind: SignalKind| -> std::io::Result<Signal> { signal(kind) };
     let (mut terminate, mut interrupt, mut hangup) =
         (receive(SignalKind::terminate())?, receive(SignalKind::interrupt())?, receive(SignalKind::hangup())?);
+    let (replaced, mut replaced_by) = tokio::sync::mpsc::channel(1);
+    if let Some(offer) = offer {
+        // A thread of its own, for the life of the process: it waits in the system, and nobody waits for it.
+        std::thread::Builder::new().name("handover".to_owned()).spawn(move || {
+            offer.wait();
+            let _ = replaced.blocking_send(());
+        })?;
+    }
     loop {
         tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
+            _ = terminate.recv() => return Ok(End::Told),
+            _ = interrupt.recv() => return Ok(End::Told),
+            Some(()) = replaced_by.recv() => return Ok(End::Replaced),
             _ = hangup.recv() => {
                 // What came of it, the rules log themselves.
+                notify::notify("RELOADING=1");
                 let _ = rules.reload().await;
+                notify::notify("READY=1");
             }
         }
     }

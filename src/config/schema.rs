@@ -69,6 +69,11 @@ pub struct Listen {
     /// A proxy that ends TLS stands in front, so other addresses than loopback are fine. Default: false.
     #[serde(default)]
     pub behind_proxy: bool,
+    /// A socket file through which a starting Tollgate takes the listening sockets over from a running one, which then
+    /// finishes what it has begun: an upgrade without a refused connection. Relative to the folder of the configuration.
+    /// Default: none.
+    #[schemars(with = "Option<PathBuf>")]
+    pub handover: Option<At<PathBuf>>,
     /// TLS on `address`, with HTTP/2 and HTTP/1.1. Without it agents speak HTTP/1.1 in clear text. Its files are read again
     /// when they change.
     pub tls: Option<At<ListenTls>>,

@@ -36,6 +36,8 @@ pub struct Listen {
     pub drain: Duration,
     /// A proxy that ends TLS stands in front.
     pub behind_proxy: bool,
+    /// Where the next process takes our sockets over.
+    pub handover: Option<PathBuf>,
     /// TLS is spoken to agents.
     pub tls: bool,
 }
@@ -67,8 +69,18 @@ impl Startup {
     #[must_use]
     pub fn changed(&self, other: &Self) -> Vec<&'static str> {
         let Self { listen, log } = self;
-        let Listen { address, admin, workers, max_connections, header_timeout, idle_timeout, drain, behind_proxy, tls } =
-            listen;
+        let Listen {
+            address,
+            admin,
+            workers,
+            max_connections,
+            header_timeout,
+            idle_timeout,
+            drain,
+            behind_proxy,
+            handover,
+            tls,
+        } = listen;
         let Log { level, json, access } = log;
         let (l, o) = (&other.listen, &other.log);
         [
@@ -80,6 +92,7 @@ impl Startup {
             ("listen.idle_timeout", *idle_timeout != l.idle_timeout),
             ("listen.drain", *drain != l.drain),
             ("listen.behind_proxy", *behind_proxy != l.behind_proxy),
+            ("listen.handover", *handover != l.handover),
             ("listen.tls", *tls != l.tls),
             ("log.level", *level != o.level),
             ("log.format", *json != o.json),

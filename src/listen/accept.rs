@@ -1,10 +1,11 @@
 //! The accept loop of one core.
 
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -31,7 +32,8 @@ use super::{conn, http2};
 pub enum Phase {
     /// Everything is served.
     Open,
-    /// Nothing is accepted; requests on open connections are refused.
+    /// Nothing is accepted; each answer says that its connection closes. (Whether requests are served still, is not for
+    /// sockets to say.)
     Draining,
     /// Idle connections close; streams under way go on to their end.
     Closing,
@@ -73,8 +75,8 @@ where
     ///
     /// # Errors
     /// Only if the socket cannot be registered with the runtime.
-    pub async fn run(mut self, listener: std::net::TcpListener, mut inbox: Inbox) -> std::io::Result<()> {
-        let listener = TcpListener::from_std(listener)?;
+    pub async fn run(mut self, listeners: Vec<std::net::TcpListener>, mut inbox: Inbox) -> std::io::Result<()> {
+        let listeners = listeners.into_iter().map(TcpListener::from_std).collect::<Result<Vec<_>, _>>()?;
         let mut phase = self.phase.clone();
         loop {
             tokio::select! {
@@ -86,7 +88,7 @@ where
                         self.serve(stream, peer, seat);
                     }
                 }
-                accepted = listener.accept() => match accepted {
+                accepted = any(&listeners) => match accepted {
                     Ok((stream, peer)) => self.place(stream, peer),
                     // Out of descriptors, or the connection is gone already: neither is a reason to stop.
                     Err(error) => {
@@ -147,6 +149,15 @@ where
             drop(seat);
         });
     }
+}
+
+/// The next connection of any of them.
+async fn any(listeners: &[TcpListener]) -> std::io::Result<(TcpStream, SocketAddr)> {
+    poll_fn(|cx| {
+        let mut polled = listeners.iter().map(|listener| listener.poll_accept(cx));
+        polled.find(Poll::is_ready).unwrap_or(Poll::Pending)
+    })
+    .await
 }
 
 /// The client's end of a connection, once TLS has been agreed on; `None` if it was not, or not in time.

@@ -8,12 +8,13 @@ use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -39,6 +40,8 @@ pub(super) struct Line {
     /// Requests under way: on HTTP/1.1 one at most.
     pub(super) serving: AtomicU32,
     pub(super) requests: AtomicU64,
+    /// The next answer is this connection's last.
+    last: AtomicBool,
     /// The body of a request that was answered before it was read.
     pub(super) unread: Mutex<Option<Incoming>>,
 }
@@ -76,7 +79,11 @@ pub(super) async fn serve<S, B>(
     let server = hyper::server::conn::http1::Builder::new().writev(false).serve_connection(io, http);
     let mut connection = pin!(server);
     let mut timer = pin!(tokio::time::sleep(settings.header_timeout));
-    let mut closing = pin!(reached(&mut phase, Phase::Closing));
+    let mut closing = pin!(async {
+        reached(&mut phase, Phase::Draining).await;
+        line.last.store(true, Relaxed);
+        reached(&mut phase, Phase::Closing).await;
+    });
     let mut closed = false;
     let mut seen = 0;
     let beside = Beside::new();
@@ -122,7 +129,13 @@ where
         let mut reading = pin!(tokio::time::timeout(READ_ON_TIME, read_on(body)));
         let _ = poll_fn(|cx| wake::with_task(cx, |cx| reading.as_mut().poll(cx))).await;
     }
-    response.map(|response| response.map(|body| Served { body, serving }))
+    response.map(|mut response| {
+        if line.last.load(Relaxed) {
+            // RFC 9112 section 9.6. hyper closes when it has been written.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response.map(|body| Served { body, serving })
+    })
 }
 
 async fn read_on(mut body: Incoming) {

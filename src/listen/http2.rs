@@ -73,7 +73,8 @@ pub(super) async fn serve<S, B>(
         .serve_connection(TokioIo::new(stream), http);
     let mut connection = pin!(connection);
     let mut timer = pin!(tokio::time::sleep(settings.header_timeout));
-    let mut closing = pin!(reached(&mut phase, Phase::Closing));
+    // At once: GOAWAY says which streams are still served (RFC 9113 section 6.8), so nothing is lost by it.
+    let mut closing = pin!(reached(&mut phase, Phase::Draining));
     let mut closed = false;
     let mut seen = 0;
     poll_fn(|cx| {

@@ -27,6 +27,7 @@ pub fn listen(cx: &mut Context<'_>, listen: &schema::Listen) -> Listen {
         idle_timeout,
         drain,
         behind_proxy,
+        handover,
         tls,
     } = listen;
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -39,6 +40,7 @@ pub fn listen(cx: &mut Context<'_>, listen: &schema::Listen) -> Listen {
         idle_timeout: time(cx, "listen.idle_timeout", idle_timeout.as_ref(), Duration::from_secs(300)),
         drain: drain.as_ref().map_or(Duration::from_secs(30), |given| given.value.0),
         behind_proxy: *behind_proxy,
+        handover: handover.as_ref().map(|path| cx.path(path)),
         tls: tls.is_some(),
     };
     if compiled.address == compiled.admin && compiled.address.port() != 0 {
