@@ -404,7 +404,11 @@ fn models_that_make_no_sense() {
 #[test]
 fn keys_that_make_no_sense() {
     let none = GOOD.split("[[key]]").next().unwrap();
-    wrong("none", none, &[("1:1: key: there is no [[key]]: no list means nobody may call, not everybody", "key new")]);
+    wrong(
+        "none",
+        none,
+        &[("1:1: key: there is no [[key]]: no list means nobody may call, not everybody", "key create")],
+    );
     let digest = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
     wrong_with(
         "same name and digest",

@@ -271,7 +271,9 @@ const fn dialect(name: schema::DialectName) -> Dialect {
     }
 }
 
-const fn agent(name: schema::AgentName) -> Agent {
+/// The agent that a name of the schema stands for.
+#[must_use]
+pub const fn agent(name: schema::AgentName) -> Agent {
     match name {
         schema::AgentName::ClaudeCode => Agent::ClaudeCode,
         schema::AgentName::Codex => Agent::Codex,

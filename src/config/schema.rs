@@ -297,6 +297,9 @@ pub struct Key {
     /// SHA-256 of the key, in hex, as `tollgate key new` prints it. Either this or `secret`.
     #[schemars(regex(pattern = "^[0-9a-fA-F]{64}$"))]
     pub sha256: Option<At<String>>,
+    /// What the key was before it was rotated (`tollgate key rotate`): works on until the moment given.
+    #[serde(default)]
+    pub previous: Vec<At<Previous>>,
     /// The agents it works for. Default: all.
     #[serde(default)]
     pub agents: Vec<At<AgentName>>,
@@ -305,6 +308,17 @@ pub struct Key {
     pub models: Vec<At<String>>,
     /// When it stops working: a date (to the end of that day, UTC) or an RFC 3339 time. Default: never.
     pub expires: Option<At<Expiry>>,
+}
+
+/// A key that another has taken the place of, under the same name.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Previous {
+    /// SHA-256 of the earlier key, in hex.
+    #[schemars(regex(pattern = "^[0-9a-fA-F]{64}$"))]
+    pub sha256: At<String>,
+    /// When it stops working: a date (to the end of that day, UTC) or an RFC 3339 time.
+    pub until: At<Expiry>,
 }
 
 /// A coding agent.

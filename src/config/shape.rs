@@ -153,7 +153,8 @@ fn take_out(value: &mut Value<'_>, span: &Range<usize>, path: &mut String) -> bo
 }
 
 /// From the first byte to the last of a value. The span of a table with a header of its own is only that header.
-fn extent(value: &Value<'_>) -> Range<usize> {
+#[must_use]
+pub fn extent(value: &Value<'_>) -> Range<usize> {
     let join = |a: Range<usize>, b: Range<usize>| a.start.min(b.start)..a.end.max(b.end);
     match value.get_ref() {
         DeValue::Table(table) => table.iter().fold(value.span(), |all, (k, v)| join(join(all, k.span()), extent(v))),

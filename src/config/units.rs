@@ -71,7 +71,9 @@ impl<T: JsonSchema> JsonSchema for At<T> {
 pub struct Time(pub Duration);
 
 impl Time {
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads `30s`; `None` if it is no such text, or longer than a century.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
         let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
         let number: u64 = number.parse().ok()?;
         let seconds = |each: u64| number.checked_mul(each).map(Duration::from_secs);
@@ -197,7 +199,12 @@ pub struct Expiry {
 }
 
 impl Expiry {
-    fn parse(text: &str) -> Result<Self, &'static str> {
+    /// Reads a date or an RFC 3339 time.
+    ///
+    /// # Errors
+    ///
+    /// What it is instead.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
         let moment: jiff::Timestamp = match text.parse() {
             Ok(moment) => moment,
             Err(_) => match text.parse::<Date>() {

@@ -16,6 +16,7 @@ use crate::call::{Arrival, Identified, Trail};
 use crate::error::{Error, GatewayError, KeyError, RequestError};
 use crate::protocol::headers::{self, Presented};
 use crate::snapshot::key;
+use crate::snapshot::keyring::Found;
 use crate::snapshot::{KeyId, Snapshot};
 use crate::telemetry::clock;
 
@@ -71,16 +72,16 @@ fn caller(rules: &Snapshot, trail: &Trail, headers: &HeaderMap) -> Result<KeyId,
     if beside.iter().any(|other| rules.keyring.find(other).is_some()) {
         return Err(KeyError::Conflict);
     }
-    let Some(id) = rules.keyring.find(&presented) else {
+    let Some(Found { id, until }) = rules.keyring.look_up(&presented) else {
         let malformed = std::str::from_utf8(&presented).ok().and_then(key::checksum_holds) == Some(false);
         return Err(KeyError::Unknown { malformed });
     };
     let key = rules.keyring.key(id);
     // The wall clock is read only for keys that end.
-    if let Some((at, text)) = &key.expires
-        && clock::since_epoch().as_secs() >= *at
-    {
-        return Err(KeyError::Expired { key: key.name.as_ref().into(), at: text.clone() });
+    for (at, text) in key.expires.iter().chain(until) {
+        if clock::since_epoch().as_secs() >= *at {
+            return Err(KeyError::Expired { key: key.name.as_ref().into(), at: text.clone() });
+        }
     }
     if !key.agents.is_empty() && !key.agents.contains(&trail.agent) {
         return Err(KeyError::AgentNotAllowed { key: key.name.as_ref().into(), agent: trail.agent.name() });

@@ -80,7 +80,6 @@ fn arrive<B>(core: &Core, inbound: Inbound<B>) -> Arrival<B> {
         at,
         peer: inbound.peer.ip(),
         method: head.method,
-        version: head.version,
         dialect,
         agent,
         session: session.map_or_else(OnceLock::new, OnceLock::from),

@@ -15,7 +15,6 @@ pub(super) fn write(out: &mut Vec<u8>, stamp: &mut Stamp, trail: &Trail, status:
     let mut line = Line::begin(out, stamp, clock::since_epoch());
     line.word(field!("request"), trail.id.as_str());
     line.address(field!("peer"), trail.peer);
-    line.word(field!("http"), if trail.version == http::Version::HTTP_2 { "2" } else { "1" });
     line.word(field!("method"), trail.method.as_str());
     line.text(field!("path"), trail.uri.path());
     line.word(field!("dialect"), trail.dialect.name());

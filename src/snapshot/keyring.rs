@@ -17,8 +17,24 @@ pub type Digest = [u8; 32];
 /// All virtual keys.
 #[derive(Debug, Default)]
 pub struct Keyring {
-    by_digest: HashMap<Digest, KeyId, BuildHasherDefault<FirstBytes>>,
+    by_digest: ByDigest<KeyId>,
+    /// When the earlier keys of rotated ones stop. Apart, so that a look-up costs no more where nothing was rotated.
+    earlier: ByDigest<Moment>,
     keys: Vec<Key>,
+}
+
+type ByDigest<V> = HashMap<Digest, V, BuildHasherDefault<FirstBytes>>;
+
+/// Seconds since 1970, and the same as RFC 3339 text.
+pub type Moment = (u64, Box<str>);
+
+/// Whose a presented key is.
+#[derive(Debug, Clone, Copy)]
+pub struct Found<'k> {
+    /// Its rules.
+    pub id: KeyId,
+    /// When it stops, if another has taken its place.
+    pub until: Option<&'k Moment>,
 }
 
 /// The rules of one key.
@@ -34,8 +50,8 @@ pub struct Key {
     pub agents: Vec<Agent>,
     /// The models it may use; empty: any that is configured.
     pub models: Vec<Pattern>,
-    /// When it stops, in seconds since 1970, and the same as RFC 3339 text.
-    pub expires: Option<(u64, Box<str>)>,
+    /// When it stops.
+    pub expires: Option<Moment>,
 }
 
 impl Key {
@@ -52,6 +68,7 @@ impl Keyring {
     pub fn with_capacity(keys: usize) -> Self {
         Self {
             by_digest: HashMap::with_capacity_and_hasher(keys, BuildHasherDefault::default()),
+            earlier: HashMap::default(),
             keys: Vec::with_capacity(keys),
         }
     }
@@ -66,6 +83,13 @@ impl Keyring {
         self.by_digest.insert(digest, id)
     }
 
+    /// Adds the digest that a key had before it was rotated, which works until then. Returns the key that holds this
+    /// digest already, if one does.
+    pub fn insert_earlier(&mut self, digest: Digest, id: KeyId, until: Moment) -> Option<KeyId> {
+        self.earlier.insert(digest, until);
+        self.by_digest.insert(digest, id)
+    }
+
     /// Adds a key's rules.
     pub fn push(&mut self, key: Key) -> KeyId {
         let id = KeyId(u32::try_from(self.keys.len()).unwrap_or(u32::MAX));
@@ -73,10 +97,19 @@ impl Keyring {
         id
     }
 
-    /// The key that was presented.
+    /// The key that was presented, whether it works or has stopped.
     #[must_use]
     pub fn find(&self, presented: &[u8]) -> Option<KeyId> {
-        self.by_digest.get(&digest(presented)).copied()
+        self.look_up(presented).map(|found| found.id)
+    }
+
+    /// The key that was presented, and what limits this one of its digests. Whether it has stopped, the caller asks a clock.
+    #[must_use]
+    pub fn look_up(&self, presented: &[u8]) -> Option<Found<'_>> {
+        let digest = digest(presented);
+        let id = *self.by_digest.get(&digest)?;
+        let until = if self.earlier.is_empty() { None } else { self.earlier.get(&digest) };
+        Some(Found { id, until })
     }
 
     /// A key's rules.

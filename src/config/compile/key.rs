@@ -25,7 +25,8 @@ pub fn keyring(cx: &mut Context<'_>, list: &[At<schema::Key>], models: &Models) 
     let mut words = Words::default();
     let now = clock::since_epoch().as_secs();
     for (entry, given) in entries("key", list) {
-        let schema::Key { name: label, owner, team, secret, sha256, agents, models: patterns, expires } = &given.value;
+        let schema::Key { name: label, owner, team, secret, sha256, previous, agents, models: patterns, expires } =
+            &given.value;
         name(cx, entry, "name", label);
         if let Some(first) = names.insert(label.as_str(), label.at) {
             let hint = format!("the other one is on line {}", cx.line(first));
@@ -49,10 +50,11 @@ pub fn keyring(cx: &mut Context<'_>, list: &[At<schema::Key>], models: &Models) 
             let field = if sha256.is_some() { "sha256" } else { "secret" };
             cx.error(at, entry.field(field), message).hint("every key is somebody's own; `tollgate key new` makes one");
         }
+        earlier(cx, entry, previous, list, &mut keyring, id);
     }
     if list.is_empty() {
         cx.error(0, "key".into(), "there is no [[key]]: no list means nobody may call, not everybody")
-            .hint("`tollgate key new --name NAME` makes a key and prints the lines for this file");
+            .hint("`tollgate key create --name NAME` makes a key and adds it to this file");
     }
     keyring
 }
@@ -99,6 +101,29 @@ fn key_digest(
                 "sha256 = \"…\" as `tollgate key new` prints it, or secret = { env = \"NAME\" } or { file = \"path\" }",
             );
             None
+        }
+    }
+}
+
+/// What a key was before it was rotated. One that has stopped is no reason for a warning: a grace that ends is its purpose.
+fn earlier(
+    cx: &mut Context<'_>,
+    entry: Entry,
+    previous: &[At<schema::Previous>],
+    list: &[At<schema::Key>],
+    keyring: &mut Keyring,
+    id: KeyId,
+) {
+    for (i, given) in previous.iter().enumerate() {
+        let schema::Previous { sha256, until } = &given.value;
+        let field = entry.field(format_args!("previous[{i}].sha256"));
+        let Some(digest) = unhex(sha256) else {
+            cx.error(sha256.at, field, "it is not 64 hex digits").hint("the SHA-256 that the key had before");
+            continue;
+        };
+        if let Some(KeyId(first)) = keyring.insert_earlier(digest, id, (until.seconds, until.text.clone())) {
+            let message = format!("this is the same key as that of {}", list[first as usize].name.value);
+            cx.error(sha256.at, field, message).hint("a key stands in one place; remove one of the two");
         }
     }
 }
