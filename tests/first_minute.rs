@@ -295,7 +295,6 @@ fn the_first_line_to_paste_works() {
 
     let mut running = Running(program(state.path()).arg("--config").arg(&file).spawn().unwrap());
     let log = BufReader::new(running.0.stderr.take().unwrap());
-    // Nobody reads the log after this line, which once ended the process.
     let serving = log.lines().map(Result::unwrap).find(|line| line.contains("serving")).expect("it did not serve");
     let bound = |name: &str| -> SocketAddr {
         let (_, rest) = serving.split_once(name).unwrap();
