@@ -25,6 +25,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::tls::Served;
 use crate::upstream::Upstream;
 use crate::upstream::pool::Pool;
+use crate::upstream::prewarm;
 
 /// Between SIGTERM and the closing of idle connections: a request that a client sends just then hears a refusal instead of
 /// losing its connection.
@@ -166,6 +167,10 @@ struct Seat {
 impl Seat {
     async fn work(mut self, listeners: Vec<TcpListener>, inbox: Inbox) {
         let pool = Pool::new(self.core.index, Arc::clone(&self.core.metrics));
+        let rules = self.core.follower.now();
+        let targets = rules.routes.routes.iter().flat_map(|route| &route.targets);
+        prewarm::start(&pool, targets.map(|target| Arc::clone(&target.provider)));
+        drop(rules);
         let stack = journey::<listen::body::ClientBody, _, _>(&self.core, Upstream::new(Arc::clone(&pool)));
         // A phase of this core's own: its connections look at it often, and must not meet other cores there.
         let (phase, own_phase) = watch::channel(Phase::Open);

@@ -129,10 +129,11 @@ fn summary(loaded: &Loaded) -> Summary {
     }
 }
 
-/// `name (dialect, …)`
+/// `name (dialect, …)`, and the proxy on the way there.
 fn with_dialects(provider: &Provider) -> String {
     let dialects: Vec<&str> = provider.dialects.iter().map(Dialect::name).collect();
-    format!("{} ({})", provider.name, dialects.join(", "))
+    let via = provider.origin.proxy.as_ref().map(|p| format!(" via {}:{}", p.host, p.port)).unwrap_or_default();
+    format!("{} ({}){via}", provider.name, dialects.join(", "))
 }
 
 /// For people. Writing to a text does not fail.

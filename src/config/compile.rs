@@ -4,6 +4,7 @@
 //! it means; and a problem does not hide the next one, unless it is its cause. Series of metrics are bound last, so a file
 //! that does not compile leaves no trace.
 
+mod egress;
 mod key;
 mod listen;
 mod model;
@@ -108,7 +109,7 @@ impl Draft {
 }
 
 fn compile(cx: &mut Context<'_>, config: &Config) -> (Draft, Startup, Option<Arc<ServerConfig>>) {
-    let Config { version, listen, limits, timeouts, log, provider, model, key, mount } = config;
+    let Config { version, listen, limits, timeouts, upstream, log, provider, model, key, mount } = config;
     match version {
         Some(version) if **version == 1 => {}
         Some(version) => {
@@ -120,7 +121,8 @@ fn compile(cx: &mut Context<'_>, config: &Config) -> (Draft, Startup, Option<Arc
     let tls = listen::tls(cx, listen.tls.as_ref());
     let (timeouts, defaults) = self::timeouts(cx, timeouts);
     let limits = self::limits(cx, limits);
-    let providers = provider::providers(cx, provider, defaults);
+    let egress = egress::egress(cx, upstream);
+    let providers = provider::providers(cx, provider, defaults, &egress);
     let models = model::models(cx, model, providers);
     let keyring = key::keyring(cx, key, &models);
     let mounts = mount::mounts(cx, mount);
@@ -249,17 +251,21 @@ fn push(list: &mut Vec<(usize, Problem)>, at: usize, problem: Problem) -> &mut P
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     table: &'static str,
-    index: usize,
+    /// `None` for a table that is there once.
+    index: Option<usize>,
 }
 
 impl Entry {
     fn field(self, field: impl fmt::Display) -> String {
-        format!("{}[{}].{field}", self.table, self.index)
+        match self.index {
+            Some(index) => format!("{}[{index}].{field}", self.table),
+            None => format!("{}.{field}", self.table),
+        }
     }
 }
 
 fn entries<'s, T>(table: &'static str, list: &'s [At<T>]) -> impl Iterator<Item = (Entry, &'s At<T>)> {
-    list.iter().enumerate().map(move |(index, value)| (Entry { table, index }, value))
+    list.iter().enumerate().map(move |(index, value)| (Entry { table, index: Some(index) }, value))
 }
 
 const fn dialect(name: schema::DialectName) -> Dialect {

@@ -31,6 +31,9 @@ pub struct Config {
     /// How long clients and providers may take.
     #[serde(default)]
     pub timeouts: Timeouts,
+    /// The way to the providers.
+    #[serde(default)]
+    pub upstream: Upstream,
     /// What is logged, and where to. Takes effect at a restart.
     #[serde(default)]
     pub log: Log,
@@ -127,6 +130,21 @@ pub struct Timeouts {
     pub idle: Option<At<Time>>,
 }
 
+/// The way to the providers.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Upstream {
+    /// Proxy that is asked (CONNECT) for every connection, as in "<http://proxy.example:3128>"; with user and password it is a
+    /// secret, { env = "NAME" } or { file = "path" }; "none": connect directly. Default: HTTPS_PROXY, HTTP_PROXY and ALL_PROXY
+    /// of the environment. This machine is reached directly.
+    pub proxy: Option<At<HeaderText>>,
+    /// Who is reached without it: names (and all below them), addresses, networks such as "10.0.0.0/8", each perhaps with a
+    /// :port; "*" is all. Default: NO_PROXY of the environment.
+    pub no_proxy: Option<Vec<At<String>>>,
+    /// How long an address from the system's resolver is as good as new, 1s to 1h. Default: 30s.
+    pub dns_ttl: Option<At<Time>>,
+}
+
 /// What is logged, and where to.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -205,6 +223,10 @@ pub struct Provider {
     /// PEM file with certificate authorities to trust for it, besides the public ones.
     #[schemars(with = "Option<PathBuf>")]
     pub ca_file: Option<At<PathBuf>>,
+    /// Its own proxy, whatever [upstream] and the environment say; "none": connect directly.
+    pub proxy: Option<At<HeaderText>>,
+    /// Connections that each worker opens at the start, 0 to 4. Default: 0.
+    pub prewarm: Option<At<u64>>,
 }
 
 /// What a provider is.

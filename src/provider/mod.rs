@@ -3,6 +3,7 @@
 //! A provider is facts (where it is, which dialects it speaks, how it wants to be authenticated), not code per vendor.
 
 pub mod credential;
+pub mod proxy;
 pub mod tls;
 
 use std::sync::Arc;
@@ -12,6 +13,10 @@ use http::HeaderValue;
 
 use crate::protocol::Dialect;
 use credential::Credential;
+use proxy::Proxy;
+
+/// Idle connections per provider and core that stay for long.
+pub const KEPT_WARM: usize = 4;
 
 /// An upstream.
 #[derive(Debug)]
@@ -34,6 +39,10 @@ pub struct Provider {
     pub max_inflight: Option<u64>,
     /// How it is known to be itself; `None` for clear text.
     pub tls: Option<Arc<rustls::ClientConfig>>,
+    /// How long an answer of the resolver is as good as new.
+    pub dns_ttl: Duration,
+    /// Connections that each core opens before anybody asks, at most [`KEPT_WARM`].
+    pub prewarm: usize,
 }
 
 /// Where connections go. Connections to origins of one id share a pool.
@@ -49,6 +58,8 @@ pub struct Origin {
     pub port: u16,
     /// The `host` header (RFC 9110 section 7.2): the port only where it is not the scheme's own.
     pub authority: HeaderValue,
+    /// The proxy that leads there.
+    pub proxy: Option<Arc<Proxy>>,
 }
 
 impl Origin {
@@ -66,7 +77,21 @@ impl Origin {
         let facts = [scheme.as_bytes(), host.as_bytes(), &port.to_be_bytes(), extra_ca.unwrap_or_default()].join(&0);
         let hash = ring::digest::digest(&ring::digest::SHA256, &facts);
         let id = u64::from_be_bytes(*hash.as_ref().first_chunk()?);
-        Some(Self { id, tls, host: host.into(), port, authority: HeaderValue::from_str(&authority).ok()? })
+        let authority = HeaderValue::from_str(&authority).ok()?;
+        Some(Self { id, tls, host: host.into(), port, authority, proxy: None })
+    }
+
+    /// The same through a proxy. It has an id of its own: after a reload that changes the proxy (or its credential) no
+    /// connection of before is used again.
+    #[must_use]
+    pub fn through(self, proxy: Proxy) -> Self {
+        let shown = proxy.authorization.as_ref().map_or(&b""[..], HeaderValue::as_bytes);
+        let facts = zeroize::Zeroizing::new(
+            [&self.id.to_be_bytes(), proxy.host.as_bytes(), &proxy.port.to_be_bytes(), shown].join(&0),
+        );
+        let hash = ring::digest::digest(&ring::digest::SHA256, &facts);
+        let id = hash.as_ref().first_chunk().map_or(self.id, |first| u64::from_be_bytes(*first));
+        Self { id, proxy: Some(Arc::new(proxy)), ..self }
     }
 }
 
@@ -145,6 +170,26 @@ mod tests {
             id(true, "b.example", 443, None),
             id(true, "a.example", 444, None),
             id(true, "a.example", 443, Some(b"PEM")),
+        ] {
+            assert_ne!(base, other);
+        }
+    }
+
+    #[test]
+    fn a_proxy_and_its_credential_are_part_of_where_connections_go() {
+        let origin = || Origin::new(true, "a.example", 443, None).unwrap();
+        let through = |host: &str, port, password: Option<&str>| {
+            let authorization = password.and_then(|p| proxy::basic("me", p));
+            origin().through(Proxy { host: host.into(), port, authorization }).id
+        };
+        let base = through("p.example", 3128, Some("a"));
+        assert_eq!(base, through("p.example", 3128, Some("a")));
+        for other in [
+            origin().id,
+            through("q.example", 3128, Some("a")),
+            through("p.example", 3129, Some("a")),
+            through("p.example", 3128, Some("b")),
+            through("p.example", 3128, None),
         ] {
             assert_ne!(base, other);
         }

@@ -1,18 +1,17 @@
-//! A new connection: name, TCP, TLS, in one time-out.
+//! A new connection: name, TCP, a proxy, TLS, in one time-out.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use super::dial::dial;
 use super::http1::Conn;
 use super::http2::Shared;
 use super::io::Io;
 use super::pool::Pool;
 use crate::error::UpstreamError;
-use crate::provider::{Origin, Provider};
+use crate::provider::Provider;
 
 /// Connects to a provider, and counts it.
 ///
@@ -26,7 +25,7 @@ pub async fn connect(provider: &Provider, pool: &Pool) -> Result<Opened, Upstrea
     };
     // Boxed: TLS and HTTP/2 are large while they begin, and a request that needs no new connection must not carry room for
     // them (its future is copied when it is made: 9,000 instructions).
-    match tokio::time::timeout(provider.timeouts.connect, Box::pin(open(provider))).await {
+    match tokio::time::timeout(provider.timeouts.connect, Box::pin(open(provider, pool))).await {
         Ok(Ok(conn)) => Ok(conn),
         Ok(Err(why)) => Err(failed(why)),
         Err(_) => Err(failed(format!("no connection within {:?}", provider.timeouts.connect))),
@@ -42,9 +41,9 @@ pub enum Opened {
     Http2(Shared),
 }
 
-async fn open(provider: &Provider) -> Result<Opened, String> {
+async fn open(provider: &Provider, pool: &Pool) -> Result<Opened, String> {
     let origin = &provider.origin;
-    let tcp = dial(origin).await?;
+    let tcp = dial(&pool.names, origin, provider.dns_ttl).await?;
     // A request is written at once and its answer awaited: nothing to gain from waiting for more (RFC 896).
     tcp.set_nodelay(true).map_err(|e| e.to_string())?;
     let io = match &provider.tls {
@@ -60,27 +59,4 @@ async fn open(provider: &Provider) -> Result<Opened, String> {
         }
     };
     Ok(Opened::Http1(Conn::new(io, Arc::clone(origin))))
-}
-
-/// Tries each address of the origin in turn.
-async fn dial(origin: &Origin) -> Result<TcpStream, String> {
-    // A literal address needs no resolver, which would cost a thread hop.
-    if let Ok(ip) = origin.host.parse() {
-        return TcpStream::connect(SocketAddr::new(ip, origin.port)).await.map_err(|e| kind_of(&e));
-    }
-    let addresses =
-        tokio::net::lookup_host((&*origin.host, origin.port)).await.map_err(|_| "unknown host".to_owned())?;
-    let mut why = "the host has no address".to_owned();
-    for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(tcp) => return Ok(tcp),
-            Err(e) => why = kind_of(&e),
-        }
-    }
-    Err(why)
-}
-
-/// The kind alone: the system's text may hold an address.
-fn kind_of(error: &std::io::Error) -> String {
-    error.kind().to_string()
 }

@@ -8,10 +8,14 @@
 
 pub mod body;
 pub mod connect;
+pub mod dial;
 pub mod http1;
 pub mod http2;
 pub mod io;
 pub mod pool;
+pub mod prewarm;
+pub mod proxy;
+pub mod resolve;
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;

@@ -11,13 +11,14 @@ use tokio::sync::Semaphore;
 
 use super::http1::Conn;
 use super::http2::{Lease, Shared};
+use super::resolve::Names;
 use crate::provider::Origin;
 use crate::telemetry::metrics::Metrics;
 
 /// Idle connections kept per origin and core.
 pub const MAX_IDLE: usize = 4096;
 /// Idle connections per origin and core that stay for [`WARM`].
-pub const KEPT_WARM: usize = 4;
+pub const KEPT_WARM: usize = crate::provider::KEPT_WARM;
 /// How long the first few idle connections stay. Below the 60 s after which common load balancers close one.
 pub const WARM: Duration = Duration::from_secs(55);
 /// How long the others stay.
@@ -28,6 +29,8 @@ pub const COLD: Duration = Duration::from_secs(3);
 pub struct Pool {
     core: usize,
     metrics: Arc<Metrics>,
+    /// Where names are looked up.
+    pub(super) names: Names,
     // Uncontended: one thread uses it, and never across an await.
     idle: Mutex<Idle>,
 }
@@ -69,7 +72,7 @@ impl Pool {
     #[must_use]
     pub fn new(core: usize, metrics: Arc<Metrics>) -> Arc<Self> {
         let idle = Mutex::new(Idle { origins: Vec::new(), shared: Vec::new(), now: Instant::now() });
-        Arc::new(Self { core, metrics, idle })
+        Arc::new(Self { core, metrics, names: Names::system(), idle })
     }
 
     fn idle(&self) -> MutexGuard<'_, Idle> {

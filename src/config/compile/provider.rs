@@ -10,12 +10,13 @@ use std::sync::{Arc, OnceLock};
 use http::{HeaderName, HeaderValue};
 use rustls::ClientConfig;
 
+use super::egress::{Egress, is_this_machine};
 use super::{Context, Entry, dialect, entries, name, secret, time, url};
 use crate::config::problem::nearest;
 use crate::config::schema;
 use crate::config::units::{At, HeaderText, SECRET_HINT};
 use crate::provider::credential::{Credential, Scheme, sensitive};
-use crate::provider::{DialectSet, Origin, Provider, Timeouts, tls};
+use crate::provider::{DialectSet, KEPT_WARM, Origin, Provider, Timeouts, tls};
 
 /// What models can refer to.
 pub struct Providers<'s> {
@@ -50,10 +51,15 @@ impl Providers<'_> {
     }
 }
 
-pub fn providers<'s>(cx: &mut Context<'_>, list: &'s [At<schema::Provider>], defaults: Timeouts) -> Providers<'s> {
+pub fn providers<'s>(
+    cx: &mut Context<'_>,
+    list: &'s [At<schema::Provider>],
+    defaults: Timeouts,
+    egress: &Egress,
+) -> Providers<'s> {
     let mut by_name: HashMap<&str, Named> = HashMap::new();
     for (entry, provider) in entries("provider", list) {
-        let compiled = compile(cx, entry, provider, defaults).map(Arc::new);
+        let compiled = compile(cx, entry, provider, defaults, egress).map(Arc::new);
         let at = provider.name.at;
         if let Some(Named { at: first, .. }) = by_name.get(provider.name.as_str()) {
             let line = cx.line(*first);
@@ -66,10 +72,28 @@ pub fn providers<'s>(cx: &mut Context<'_>, list: &'s [At<schema::Provider>], def
     Providers { by_name }
 }
 
-fn compile(cx: &mut Context<'_>, entry: Entry, given: &At<schema::Provider>, defaults: Timeouts) -> Option<Provider> {
+fn compile(
+    cx: &mut Context<'_>,
+    entry: Entry,
+    given: &At<schema::Provider>,
+    defaults: Timeouts,
+    egress: &Egress,
+) -> Option<Provider> {
     let before = cx.problems.len();
-    let schema::Provider { name, kind, speaks, base_url, credential, auth, headers, timeouts, max_inflight, ca_file } =
-        &given.value;
+    let schema::Provider {
+        name,
+        kind,
+        speaks,
+        base_url,
+        credential,
+        auth,
+        headers,
+        timeouts,
+        max_inflight,
+        ca_file,
+        proxy,
+        prewarm,
+    } = &given.value;
     let kind = kind.unwrap_or(schema::Kind::Compatible);
     let label = self::name(cx, entry, "name", name);
     let dialects = speaks_what(cx, entry, given, kind, speaks.as_ref());
@@ -89,6 +113,7 @@ fn compile(cx: &mut Context<'_>, entry: Entry, given: &At<schema::Provider>, def
         }
         given.value
     });
+    let prewarm = self::prewarm(cx, entry, prewarm.as_ref());
     let extra_ca = ca_file.as_ref().map(|file| (file.at, authorities(cx, entry, file)));
     let base = base?;
     if credential_sent && !base.tls && !is_this_machine(&base.host) {
@@ -101,7 +126,11 @@ fn compile(cx: &mut Context<'_>, entry: Entry, given: &At<schema::Provider>, def
     }
     let extra_ca = extra_ca.as_ref().and_then(|(at, pem)| Some((*at, pem.as_deref()?)));
     let tls = if base.tls { Some(trust(cx, entry, extra_ca)) } else { None };
-    let origin = Origin::new(base.tls, &base.host, base.port, extra_ca.map(|(_, pem)| pem));
+    let proxy = egress.proxy(cx, entry, (given.at, proxy.as_ref()), &base);
+    let mut origin = Origin::new(base.tls, &base.host, base.port, extra_ca.map(|(_, pem)| pem));
+    if let Some(proxy) = proxy {
+        origin = origin.map(|origin| origin.through(proxy));
+    }
     (cx.problems.len() == before).then_some(())?;
     Some(Provider {
         name: label?.into(),
@@ -113,7 +142,20 @@ fn compile(cx: &mut Context<'_>, entry: Entry, given: &At<schema::Provider>, def
         timeouts,
         max_inflight,
         tls: tls.flatten(),
+        dns_ttl: egress.dns_ttl,
+        prewarm,
     })
+}
+
+fn prewarm(cx: &mut Context<'_>, entry: Entry, given: Option<&At<u64>>) -> usize {
+    let Some(given) = given else { return 0 };
+    match usize::try_from(given.value) {
+        Ok(n) if n <= KEPT_WARM => n,
+        _ => {
+            cx.error(given.at, entry.field("prewarm"), format!("it is not between 0 and {KEPT_WARM}"));
+            0
+        }
+    }
 }
 
 fn speaks_what(
@@ -289,8 +331,4 @@ fn trust(cx: &mut Context<'_>, entry: Entry, extra_ca: Option<(usize, &[u8])>) -
             None
         }
     }
-}
-
-fn is_this_machine(host: &str) -> bool {
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
