@@ -16,6 +16,7 @@ fn origin() -> Arc<Origin> {
         host: "127.0.0.1".into(),
         port: 9,
         authority: http::HeaderValue::from_static("127.0.0.1:9"),
+        proxy: None,
     })
 }
 
