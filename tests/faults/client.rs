@@ -23,12 +23,6 @@ pub struct Answer {
     pub whole: bool,
 }
 
-impl Answer {
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.body).into_owned()
-    }
-}
-
 /// A request as agents make it, on a connection of its own.
 pub fn request(path: &str, body: &str) -> Vec<u8> {
     let length = body.len();
