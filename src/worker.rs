@@ -93,7 +93,7 @@ impl Workers {
             });
             let seat = Seat {
                 core,
-                settings: parts.settings,
+                settings: parts.settings.clone(),
                 tls: parts.tls.map(Arc::clone),
                 placement: Arc::clone(&placement),
                 phases: phases.clone(),
@@ -176,7 +176,7 @@ impl Seat {
         let (phase, own_phase) = watch::channel(Phase::Open);
         let acceptor = Acceptor {
             core: self.core.index,
-            settings: self.settings,
+            settings: self.settings.clone(),
             tls: self.tls.clone(),
             placement: Arc::clone(&self.placement),
             service: stack,

@@ -84,10 +84,10 @@ async fn wait_for(address: SocketAddr) {
 
 impl Gateway {
     async fn start(more_tls: &str, limits: &str) -> Self {
-        Self::start_over(more_tls, limits, &[]).await
+        Self::start_over("", more_tls, limits, &[]).await
     }
 
-    async fn start_over(more_tls: &str, limits: &str, simulator: &[&str]) -> Self {
+    async fn start_over(listen: &str, more_tls: &str, limits: &str, simulator: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (address, admin, mock) = (free(), free(), free());
         let ca = Ca::new();
@@ -102,6 +102,7 @@ address = "{address}"
 admin = "{admin}"
 workers = 3
 drain = "5s"
+{listen}
 tls = {{ certificate = "cert.pem", key = "key.pem"{more_tls} }}
 [limits]
 {limits}
@@ -379,7 +380,7 @@ async fn a_silent_client_is_not_waited_for() {
 
 #[tokio::test]
 async fn streams_of_http2_end_before_the_gateway_does() {
-    let mut gateway = Gateway::start_over("", "", &["--gap-ms", "150", "--chunks", "10"]).await;
+    let mut gateway = Gateway::start_over("", "", "", &["--gap-ms", "150", "--chunks", "10"]).await;
     let sender = gateway.http2().await;
     let slow = Request::post("https://gateway.test/v1/chat/completions")
         .header("authorization", format!("Bearer {KEY}"))
@@ -395,6 +396,35 @@ async fn streams_of_http2_end_before_the_gateway_does() {
     drop(sender);
     let ended = tokio::task::spawn_blocking(move || gateway.process.0.wait().unwrap()).await.unwrap();
     assert!(ended.success());
+}
+
+#[tokio::test]
+async fn a_named_proxy_says_who_calls_and_nobody_else_may_connect() {
+    use tokio::io::AsyncWriteExt;
+    let lines = "trusted_proxies = [\"127.0.0.1\"]\nproxy_protocol = true";
+    let gateway = Gateway::start_over(lines, "", "failed_keys = 1", &[]).await;
+    let call = async |client: Option<[u8; 4]>, key: &str| -> Option<StatusCode> {
+        let mut tcp = TcpStream::connect(gateway.address).await.unwrap();
+        if let Some(client) = client {
+            let addresses = [&client[..], &[127, 0, 0, 1, 0x30, 0x39, 1, 0xbb]].concat();
+            tcp.write_all(&[b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c", &addresses[..]].concat()).await.unwrap();
+        }
+        let name = ServerName::try_from("gateway.test").unwrap();
+        let tls = TlsConnector::from(gateway.client(&[b"http/1.1"], None)).connect(name, tcp).await.ok()?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(tls)).await.unwrap();
+        tokio::spawn(connection);
+        let mut request = ask(ASK);
+        *request.uri_mut() = "/v1/chat/completions".parse().unwrap();
+        request.headers_mut().insert("host", "gateway.test".parse().unwrap());
+        request.headers_mut().insert("authorization", format!("Bearer {key}").parse().unwrap());
+        Some(sender.send_request(request).await.ok()?.status())
+    };
+    assert_eq!(call(Some([192, 0, 2, 7]), KEY).await, Some(StatusCode::OK));
+    assert_eq!(call(None, KEY).await, None);
+    // The limit counts the clients, not the proxy.
+    assert_eq!(call(Some([192, 0, 2, 7]), "tk-unknown").await, Some(StatusCode::UNAUTHORIZED));
+    assert_eq!(call(Some([192, 0, 2, 7]), "tk-unknown").await, Some(StatusCode::TOO_MANY_REQUESTS));
+    assert_eq!(call(Some([192, 0, 2, 8]), "tk-unknown").await, Some(StatusCode::UNAUTHORIZED));
 }
 
 #[test]

@@ -26,7 +26,7 @@ use crate::cli::first_minute::FirstMinute;
 use crate::config::startup::{Access, Listen, Startup};
 use crate::config::watch::{Contents, Status, Watcher};
 use crate::config::{self, Loaded};
-use crate::listen::{self, Settings};
+use crate::listen::{self, Settings, Trusted};
 use crate::snapshot::live::{Live, Prepared};
 use crate::telemetry;
 use crate::telemetry::access_log::{Destination, Writer};
@@ -189,6 +189,10 @@ impl Gateway {
                 header_timeout: listen.header_timeout,
                 idle_timeout: listen.idle_timeout,
                 max_connections: listen.max_connections,
+                trusted: Trusted {
+                    proxies: listen.trusted_proxies.clone().into(),
+                    proxy_protocol: listen.proxy_protocol,
+                },
             },
             cores: listen.workers,
         };

@@ -72,6 +72,14 @@ pub struct Listen {
     /// A proxy that ends TLS stands in front, so other addresses than loopback are fine. Default: false.
     #[serde(default)]
     pub behind_proxy: bool,
+    /// Addresses and networks, such as "10.0.0.0/8", of the proxies in front: from them alone `x-forwarded-for` is believed
+    /// (for the log and for the limit on failed keys). Default: none.
+    #[serde(default)]
+    pub trusted_proxies: Vec<At<String>>,
+    /// Those proxies begin each connection with a header of the PROXY protocol, version 2, and nobody else may connect.
+    /// Default: false.
+    #[serde(default)]
+    pub proxy_protocol: Option<At<bool>>,
     /// A socket file through which a starting Tollgate takes the listening sockets over from a running one, which then
     /// finishes what it has begun: an upgrade without a refused connection. Relative to the folder of the configuration.
     /// Default: none.

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use tracing::level_filters::LevelFilter;
 
 /// See the module.
@@ -36,6 +37,10 @@ pub struct Listen {
     pub drain: Duration,
     /// A proxy that ends TLS stands in front.
     pub behind_proxy: bool,
+    /// The proxies whose word on a client's address is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// They begin each connection with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
     /// Where the next process takes our sockets over.
     pub handover: Option<PathBuf>,
     /// TLS is spoken to agents.
@@ -78,6 +83,8 @@ impl Startup {
             idle_timeout,
             drain,
             behind_proxy,
+            trusted_proxies,
+            proxy_protocol,
             handover,
             tls,
         } = listen;
@@ -92,6 +99,8 @@ impl Startup {
             ("listen.idle_timeout", *idle_timeout != l.idle_timeout),
             ("listen.drain", *drain != l.drain),
             ("listen.behind_proxy", *behind_proxy != l.behind_proxy),
+            ("listen.trusted_proxies", *trusted_proxies != l.trusted_proxies),
+            ("listen.proxy_protocol", *proxy_protocol != l.proxy_protocol),
             ("listen.handover", *handover != l.handover),
             ("listen.tls", *tls != l.tls),
             ("log.level", *level != o.level),

@@ -122,7 +122,7 @@ where
     fn serve(&self, stream: TcpStream, peer: SocketAddr, seat: Seated) {
         // A frame that arrives leaves at once: never wait for more to fill a segment (RFC 896).
         let _ = stream.set_nodelay(true);
-        let (service, settings, phase) = (self.service.clone(), self.settings, self.phase.clone());
+        let (service, settings, phase) = (self.service.clone(), self.settings.clone(), self.phase.clone());
         let tls = self.tls.as_ref().map(|served| TlsAcceptor::from(served.now()));
         let metrics = Arc::clone(&self.core_cells);
         let core = self.core;
@@ -133,14 +133,14 @@ where
         let _ = tokio::spawn(async move {
             let cells = metrics.core(core);
             cells.connections.fetch_add(1, Relaxed);
-            match begin(stream, tls, settings.header_timeout).await {
+            match begin(stream, peer, tls, &settings).await {
                 // Boxed: a connection of HTTP/1.1 must not be as large as one of HTTP/2. The service too: a second copy of the
                 // whole stack would keep the compiler from inlining the first.
-                Some(stream) if stream.speaks_http2() => {
+                Some((stream, peer)) if stream.speaks_http2() => {
                     let service = BoxCloneSyncService::new(service);
                     Box::pin(http2::serve(stream, peer, service, settings, phase)).await;
                 }
-                Some(stream) => conn::serve(stream, peer, service, settings, phase).await,
+                Some((stream, peer)) => conn::serve(stream, peer, service, settings, phase).await,
                 None => {
                     cells.handshakes_failed.fetch_add(1, Relaxed);
                 }
@@ -160,13 +160,25 @@ async fn any(listeners: &[TcpListener]) -> std::io::Result<(TcpStream, SocketAdd
     .await
 }
 
-/// The client's end of a connection, once TLS has been agreed on; `None` if it was not, or not in time.
-async fn begin(stream: TcpStream, tls: Option<TlsAcceptor>, patience: Duration) -> Option<Stream> {
-    let Some(tls) = tls else { return Some(Stream::Plain(stream)) };
-    // Boxed: its state is large, and gone when the connection begins.
-    match tokio::time::timeout(patience, Box::pin(tls.accept(stream))).await {
-        Ok(Ok(stream)) => Some(Stream::Tls(Box::new(stream))),
-        // Scanners and clients that do not trust us: counted, and nothing to tell anybody.
-        Ok(Err(_)) | Err(_) => None,
+/// The client's end of a connection, and its address, once its proxy has named it and TLS has been agreed on; `None` if that
+/// went wrong or took too long.
+async fn begin(
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    settings: &Settings,
+) -> Option<(Stream, SocketAddr)> {
+    if tls.is_none() && !settings.trusted.proxy_protocol {
+        return Some((Stream::Plain(stream), peer));
     }
+    // Boxed: its state is large, and gone when the connection begins.
+    let beginning = Box::pin(async move {
+        let peer = settings.trusted.behind(&mut stream, peer).await?;
+        match tls {
+            // Scanners and clients that do not trust us: counted, and nothing to tell anybody.
+            Some(tls) => Some((Stream::Tls(Box::new(tls.accept(stream).await.ok()?)), peer)),
+            None => Some((Stream::Plain(stream), peer)),
+        }
+    });
+    tokio::time::timeout(settings.header_timeout, beginning).await.ok().flatten()
 }

@@ -72,7 +72,11 @@ pub(super) async fn serve<S, B>(
 {
     let line = Arc::new(Line::default());
     let requests = Arc::clone(&line);
-    let http = service_fn(move |request| answer(service.clone(), request, peer, Arc::clone(&requests)));
+    let trusted = settings.trusted.clone();
+    let http = service_fn(move |request: Request<Incoming>| {
+        let peer = trusted.behind_request(request.headers(), peer);
+        answer(service.clone(), request, peer, Arc::clone(&requests))
+    });
     // One buffer for head and events: a plain write costs less than a vectored one, and events are short (a tenth of the
     // instructions of a stream's event).
     let io = TokioIo::new(stream);

@@ -58,7 +58,11 @@ pub(super) async fn serve<S, B>(
 {
     let line = Arc::new(Line::default());
     let requests = Arc::clone(&line);
-    let http = service_fn(move |request| answer(service.clone(), request, peer, Arc::clone(&requests)));
+    let trusted = settings.trusted.clone();
+    let http = service_fn(move |request: Request<Incoming>| {
+        let peer = trusted.behind_request(request.headers(), peer);
+        answer(service.clone(), request, peer, Arc::clone(&requests))
+    });
     let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)

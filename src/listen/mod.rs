@@ -8,6 +8,7 @@ pub mod accept;
 pub mod body;
 mod conn;
 mod http2;
+mod peer;
 pub mod place;
 mod stream;
 mod wake;
@@ -21,8 +22,10 @@ use socket2::{Domain, Protocol, Socket, Type};
 /// Connections that the kernel holds for us until they are accepted.
 const BACKLOG: i32 = 4096;
 
+pub use peer::Trusted;
+
 /// How clients' connections are treated.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// Until the first request's head is complete.
     pub header_timeout: Duration,
@@ -30,6 +33,8 @@ pub struct Settings {
     pub idle_timeout: Duration,
     /// Open connections, over all cores.
     pub max_connections: usize,
+    /// The proxies in front.
+    pub trusted: Trusted,
 }
 
 /// A request and where it came from.

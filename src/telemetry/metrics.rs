@@ -212,7 +212,7 @@ impl Metrics {
         page.single(
             "tollgate_tls_handshakes_failed_total",
             "counter",
-            "Connections of clients on which no TLS was agreed.",
+            "Connections of clients on which no TLS was agreed, or whose proxy did not name them.",
             count(|c| &c.handshakes_failed),
         );
         page.single("tollgate_requests_in_flight", "gauge", "Requests under way.", gauge(|c| &c.in_flight));

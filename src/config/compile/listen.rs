@@ -2,11 +2,12 @@
 //!
 //! Invariant: without TLS nothing is served to other machines unless the operator says that a proxy in front does TLS.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use rustls::ServerConfig;
 use tracing::level_filters::LevelFilter;
 use zeroize::Zeroizing;
@@ -27,6 +28,8 @@ pub fn listen(cx: &mut Context<'_>, listen: &schema::Listen) -> Listen {
         idle_timeout,
         drain,
         behind_proxy,
+        trusted_proxies,
+        proxy_protocol,
         handover,
         tls,
     } = listen;
@@ -40,15 +43,37 @@ pub fn listen(cx: &mut Context<'_>, listen: &schema::Listen) -> Listen {
         idle_timeout: time(cx, "listen.idle_timeout", idle_timeout.as_ref(), Duration::from_secs(300)),
         drain: drain.as_ref().map_or(Duration::from_secs(30), |given| given.value.0),
         behind_proxy: *behind_proxy,
+        trusted_proxies: networks(cx, trusted_proxies),
+        proxy_protocol: proxy_protocol.as_ref().is_some_and(|given| given.value),
         handover: handover.as_ref().map(|path| cx.path(path)),
         tls: tls.is_some(),
     };
+    if compiled.proxy_protocol && compiled.trusted_proxies.is_empty() {
+        let at = proxy_protocol.as_ref().map_or(0, |given| given.at);
+        cx.error(at, "listen.proxy_protocol".into(), "nobody is named whose word on it would be believed")
+            .hint("listen.trusted_proxies = [\"10.0.0.0/8\"]");
+    }
     if compiled.address == compiled.admin && compiled.address.port() != 0 {
         let at = admin.as_ref().or(address.as_ref()).map_or(0, |given| given.at);
         cx.error(at, "listen.admin".into(), format!("agents and operators cannot share {}", compiled.admin))
             .hint("give listen.admin a port of its own");
     }
     compiled
+}
+
+/// Networks; an address alone is a network of one.
+fn networks(cx: &mut Context<'_>, given: &[At<String>]) -> Vec<IpNet> {
+    let mut networks = Vec::new();
+    for text in given {
+        match text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)) {
+            Ok(network) => networks.push(network),
+            Err(_) => {
+                let message = format!("{:?} is neither an address nor a network", text.value);
+                cx.error(text.at, "listen.trusted_proxies".into(), message).hint("such as \"10.0.0.0/8\"");
+            }
+        }
+    }
+    networks
 }
 
 /// What is shown to agents; `None` without TLS, and after an error.
