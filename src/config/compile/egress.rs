@@ -7,6 +7,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use zeroize::Zeroizing;
 
 use super::url::BaseUrl;
@@ -170,7 +171,7 @@ enum Whom {
     All,
     /// The name and everything below it.
     Name(String),
-    Net(IpAddr, u8),
+    Net(IpNet),
 }
 
 impl Rule {
@@ -178,20 +179,18 @@ impl Rule {
         if text == "*" {
             return Some(Self { whom: Whom::All, port: None });
         }
-        if let Some((net, bits)) = text.split_once('/') {
-            let (net, bits): (IpAddr, u8) = (unbracketed(net).parse().ok()?, bits.parse().ok()?);
-            let width = if net.is_ipv6() { 128 } else { 32 };
-            return (bits <= width).then_some(Self { whom: Whom::Net(net, bits), port: None });
+        if text.contains('/') {
+            return Some(Self { whom: Whom::Net(text.parse().ok()?), port: None });
         }
         if let Ok(ip) = unbracketed(text).parse::<IpAddr>() {
-            return Some(Self { whom: Whom::Net(ip, 128), port: None });
+            return Some(Self { whom: Whom::Net(ip.into()), port: None });
         }
         let (host, port) = match text.rsplit_once(':') {
             None => (text, None),
             Some((host, port)) => (host, Some(port.parse().ok()?)),
         };
         if let Ok(ip) = unbracketed(host).parse::<IpAddr>() {
-            return Some(Self { whom: Whom::Net(ip, 128), port });
+            return Some(Self { whom: Whom::Net(ip.into()), port });
         }
         let name = host.strip_prefix("*.").or(host.strip_prefix('.')).unwrap_or(host).to_ascii_lowercase();
         let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
@@ -207,17 +206,7 @@ impl Rule {
             Whom::Name(name) => {
                 host.strip_suffix(&**name).is_some_and(|front| front.is_empty() || front.ends_with('.'))
             }
-            Whom::Net(net, bits) => match (net, host.parse().map(|ip: IpAddr| ip.to_canonical())) {
-                (IpAddr::V4(net), Ok(IpAddr::V4(ip))) => {
-                    let shift = 32_u32.saturating_sub((*bits).into());
-                    (net.to_bits() ^ ip.to_bits()).checked_shr(shift).unwrap_or(0) == 0
-                }
-                (IpAddr::V6(net), Ok(IpAddr::V6(ip))) => {
-                    let shift = 128_u32.saturating_sub((*bits).into());
-                    (net.to_bits() ^ ip.to_bits()).checked_shr(shift).unwrap_or(0) == 0
-                }
-                _ => false,
-            },
+            Whom::Net(net) => host.parse::<IpAddr>().is_ok_and(|ip| net.contains(&ip.to_canonical())),
         }
     }
 }
