@@ -27,8 +27,10 @@ use proxy::{Dice, Fault, How, Proxy};
 const AT_ONCE: usize = 20;
 /// Before memory is measured for the first time.
 const WARM_UP: usize = 60;
-/// How long a provider may be silent here. Far more than a busy machine needs for an answer.
+/// Where a provider falls silent on purpose.
 const IMPATIENT: &str = "[timeouts]\nfirst_byte = \"1s\"\nidle = \"1s\"";
+/// Where it does not: far more than a busy machine needs, and still a failure if something is lost.
+const PATIENT: &str = "[timeouts]\nfirst_byte = \"10s\"\nidle = \"10s\"";
 
 /// All ways in: each API, streamed and not.
 const DOORS: [(&str, bool); 8] = [
@@ -153,6 +155,10 @@ fn script() -> Script {
 }
 
 async fn rig(seed: u64) -> Rig {
+    Rig::new(seed, script(), PATIENT).await
+}
+
+async fn impatient(seed: u64) -> Rig {
     Rig::new(seed, script(), IMPATIENT).await
 }
 
@@ -215,21 +221,19 @@ async fn a_provider_that_dies_anywhere_in_its_answer() {
 
 #[tokio::test]
 async fn a_provider_that_dies_right_after_its_head() {
-    let simulator = script();
-    let rig = Rig::new(4, simulator, IMPATIENT).await;
     // All heads of the simulator have their end within these bytes.
     let cut = |dice: &mut Dice| Fault::Cut { after: 100 + dice.below(120), how: dice.how() };
-    rig.endures(cut, |n| ask("m", n), honest).await;
+    rig(4).await.endures(cut, |n| ask("m", n), honest).await;
 }
 
 #[tokio::test]
 async fn a_provider_that_hangs_before_its_head() {
-    rig(5).await.endures(|_| Fault::Stall { after: 0 }, |n| ask("m", n), refused).await;
+    impatient(5).await.endures(|_| Fault::Stall { after: 0 }, |n| ask("m", n), refused).await;
 }
 
 #[tokio::test]
 async fn a_provider_that_falls_silent_anywhere() {
-    rig(6).await.endures(|dice| Fault::Stall { after: dice.below(3000) }, |n| ask("m", n), honest).await;
+    impatient(6).await.endures(|dice| Fault::Stall { after: dice.below(3000) }, |n| ask("m", n), honest).await;
 }
 
 #[tokio::test]
@@ -258,7 +262,7 @@ async fn a_provider_one_byte_of_which_is_another() {
     let told = |_: &Rig, n: usize, answer: &Answer| {
         assert!(answer.whole || answer.status != 503, "what we say is whole: {n}: {answer:?}");
     };
-    rig(8).await.endures(|dice| Fault::Flip { at: dice.below(1500) }, |n| ask("m", n), told).await;
+    impatient(8).await.endures(|dice| Fault::Flip { at: dice.below(1500) }, |n| ask("m", n), told).await;
 }
 
 #[tokio::test]
@@ -302,11 +306,9 @@ async fn a_provider_that_never_stops_to_say_something_before() {
     rig(13).await.endures(interim, |n| ask("m", n), refused).await;
 }
 
-/// For requests with large bodies: patience for a machine that is busy with them, and the memory that the allocator may keep
-/// of those that were under way at one time (a body lost per request would be ten times as much).
+/// For requests with large bodies: the memory that the allocator may keep of those that were under way at one time (a body lost per request would be ten times as much).
 async fn roomy(seed: u64) -> Rig {
-    let rig = Rig::new(seed, script(), "[timeouts]\nfirst_byte = \"10s\"").await;
-    Rig { memory: 40 * 1024, ..rig }
+    Rig { memory: 40 * 1024, ..rig(seed).await }
 }
 
 /// Its body is more than the sockets on the way hold.
@@ -341,7 +343,7 @@ async fn a_provider_that_answers_and_hangs_up_before_it_has_read() {
 
 #[tokio::test]
 async fn clients_that_leave_at_any_moment() {
-    let mut rig = Rig::new(16, Script { gap_ms: 2, ..script() }, IMPATIENT).await;
+    let mut rig = Rig::new(16, Script { gap_ms: 2, ..script() }, PATIENT).await;
     let address = rig.gateway.address;
     let leave = |n: usize| async move {
         let mut dice = Dice(n as u64);
