@@ -15,6 +15,10 @@ test *args:
 soak rounds="5000":
     TOLLGATE_FAULTS={{rounds}} cargo test --test faults -- --nocapture
 
+# What reads foreign bytes, fuzzed: seconds for each target
+fuzz seconds="60" *targets:
+    fuzz/run {{seconds}} {{targets}}
+
 # Format, lints, dependencies
 lint:
     cargo fmt --check
