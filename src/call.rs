@@ -22,6 +22,7 @@ use crate::error::{Error, RequestError};
 use crate::ledger::Receipt;
 use crate::protocol::body::Frames;
 use crate::protocol::{Dialect, Endpoint};
+use crate::provider::Provider;
 use crate::snapshot::keyring::Key;
 use crate::snapshot::routes::{Route, Target};
 use crate::snapshot::{KeyId, View};
@@ -63,6 +64,8 @@ pub struct Identified<B> {
     pub door: Door,
     /// Who calls.
     pub key: KeyId,
+    /// The client's own credential at a provider, beside a gateway key in `x-tollgate-key`.
+    pub own: Option<(HeaderName, HeaderValue)>,
     /// Only what may go upstream.
     pub headers: HeaderMap,
     /// Unread.
@@ -76,6 +79,8 @@ pub struct Call {
     pub rules: View,
     /// Who calls.
     pub key: KeyId,
+    /// The client's own credential at a provider; goes only to one that is said to take it.
+    pub own: Option<(HeaderName, HeaderValue)>,
     /// Who the caller says it is.
     pub agent: Agent,
     /// What it speaks.
@@ -97,6 +102,18 @@ pub struct Call {
 }
 
 impl Call {
+    /// What a provider is shown: the client's own credential where the provider takes that and there is one, else ours.
+    #[must_use]
+    pub fn credential<'c>(&'c self, provider: &'c Provider) -> Option<&'c (HeaderName, HeaderValue)> {
+        self.own_credential(provider).or_else(|| provider.credential.header(self.dialect))
+    }
+
+    /// The client's own credential, where the provider takes that.
+    #[must_use]
+    pub fn own_credential(&self, provider: &Provider) -> Option<&(HeaderName, HeaderValue)> {
+        self.own.as_ref().filter(|_| provider.client_credential)
+    }
+
     /// The rules of the calling key.
     #[must_use]
     pub fn key(&self) -> &Key {
@@ -203,7 +220,7 @@ impl Attempt {
     /// what the client said besides. The operator's are known to be none of the first two (`config::compile` refuses them).
     pub fn headers(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
         let provider = &*self.target.provider;
-        let credential = provider.credential.header(self.call.dialect);
+        let credential = self.call.credential(provider);
         let ours = move || credential.into_iter().chain(&provider.headers);
         let clients = self.forwarded.iter().filter(move |(name, _)| ours().all(|(own, _)| own != *name));
         let host = (&header::HOST, &provider.origin.authority);

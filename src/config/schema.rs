@@ -226,6 +226,10 @@ pub struct Provider {
     /// Its own time-outs; what is left out is as in [timeouts].
     #[serde(default)]
     pub timeouts: ProviderTimeouts,
+    /// A client that names its gateway key in `x-tollgate-key` may show a credential of its own, which then goes there in
+    /// place of ours; without it, it is dropped. Default: false.
+    #[serde(default)]
+    pub client_credential: Option<At<bool>>,
     /// Calls under way there at one time; beyond it they go elsewhere or are told to come back (503). Default: no limit.
     pub max_inflight: Option<At<u64>>,
     /// PEM file with certificate authorities to trust for it, besides the public ones.

@@ -81,7 +81,7 @@ async fn read<B>(identified: Identified<B>, mut room: Room) -> Result<Admitted, 
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let Identified { rules, trail, door, key, headers, mut body } = identified;
+    let Identified { rules, trail, door, key, own, headers, mut body } = identified;
     let mut peek = Peek::new(door.endpoint);
     let mut frames = Frames::default();
     make_room(&mut room, body.size_hint().lower(), &rules)?;
@@ -106,6 +106,7 @@ where
     let query = trail.uri.query().and_then(forward_query).map(|q| q.into_owned().into_boxed_str());
     let call = Arc::new(Call {
         key,
+        own,
         agent: trail.agent,
         dialect: trail.dialect,
         endpoint: door.endpoint,

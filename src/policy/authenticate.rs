@@ -37,11 +37,12 @@ impl<B> Decide<Arrival<B>> for Authenticate {
             return Err(GatewayError::Draining.into());
         }
         self.admits(&rules)?;
-        let key = caller(&rules, &trail, &headers).map_err(|error| self.heard(error, &rules, &trail))?;
+        let (key, named) = caller(&rules, &trail, &headers).map_err(|error| self.heard(error, &rules, &trail))?;
         readable(&headers)?;
+        let own = if named { headers::own_credential(&headers, trail.dialect) } else { None };
         headers::strip_request(&mut headers);
         let _ = trail.caller.set((Arc::clone(&rules), key));
-        Ok(Identified { rules, trail, door, key, headers, body })
+        Ok(Identified { rules, trail, door, key, own, headers, body })
     }
 }
 
@@ -66,8 +67,9 @@ impl Authenticate {
     }
 }
 
-fn caller(rules: &Snapshot, trail: &Trail, headers: &HeaderMap) -> Result<KeyId, KeyError> {
-    let Presented { key: presented, beside } = headers::presented_keys(headers, trail.uri.query())?;
+/// Who calls, and whether `x-tollgate-key` says so.
+fn caller(rules: &Snapshot, trail: &Trail, headers: &HeaderMap) -> Result<(KeyId, bool), KeyError> {
+    let Presented { key: presented, beside, named } = headers::presented_keys(headers, trail.uri.query())?;
     // A second gateway key is a second caller; a provider's own key beside ours is only not passed on.
     if beside.iter().any(|other| rules.keyring.find(other).is_some()) {
         return Err(KeyError::Conflict);
@@ -86,7 +88,7 @@ fn caller(rules: &Snapshot, trail: &Trail, headers: &HeaderMap) -> Result<KeyId,
     if !key.agents.is_empty() && !key.agents.contains(&trail.agent) {
         return Err(KeyError::AgentNotAllowed { key: key.name.as_ref().into(), agent: trail.agent.name() });
     }
-    Ok(id)
+    Ok((id, named))
 }
 
 /// A body in an encoding that we do not read cannot be checked, so it is refused rather than passed on unread.

@@ -180,12 +180,14 @@ async fn judge<A: Answer>(response: Response<A>, call: &Call, target: &Target, m
     let status = parts.status.as_u16();
     let provider = &target.provider;
     let refused = || UpstreamError::CredentialRefused { provider: provider.name.as_ref().into(), status };
-    if matches!(status, 401 | 403) {
+    // The client's own credential is the client's own business.
+    let ours = call.own_credential(provider).is_none();
+    if ours && matches!(status, 401 | 403) {
         return Err(refused().into());
     }
     let mut before = SmallVec::new();
     // Gemini says 400 for a bad key, with a reason inside (google.rpc.ErrorInfo).
-    if status == 400 && call.dialect == Dialect::Gemini {
+    if ours && status == 400 && call.dialect == Dialect::Gemini {
         before = read_error(&mut answer, provider.timeouts.idle).await?;
         if before.iter().any(|frame| memchr::memmem::find(frame, b"API_KEY_INVALID").is_some()) {
             return Err(refused().into());

@@ -14,7 +14,7 @@ pub mod table;
 use http::{HeaderMap, HeaderName, header};
 use smallvec::SmallVec;
 
-pub use keys::{Presented, presented_keys};
+pub use keys::{Presented, own_credential, presented_keys};
 
 use table::Table;
 

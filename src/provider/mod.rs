@@ -35,6 +35,8 @@ pub struct Provider {
     pub headers: Vec<(http::HeaderName, HeaderValue)>,
     /// How long it may take.
     pub timeouts: Timeouts,
+    /// A client's own credential goes there in place of ours.
+    pub client_credential: bool,
     /// Calls under way at one time, over all cores.
     pub max_inflight: Option<u64>,
     /// How it is known to be itself; `None` for clear text.

@@ -485,3 +485,38 @@ async fn an_address_that_shows_too_many_unknown_keys_waits_but_a_good_key_passes
     assert_eq!(gateway.ask(none).await.status(), 401);
     assert_eq!(gateway.ask(messages()).await.status(), 200);
 }
+
+#[tokio::test]
+async fn a_clients_own_credential_goes_only_where_it_is_taken() {
+    let takes = scripted::RULES.replacen("[[provider]]", "[[provider]]\nclient_credential = true", 1);
+    let named = |place: &str, value: &str| {
+        let mut request = keyed("x-tollgate-key", KEY);
+        request.headers_mut().insert(http::HeaderName::try_from(place).unwrap(), value.parse().unwrap());
+        request
+    };
+    for (what, rules, request, shown) in [
+        ("taken", &*takes, named("x-api-key", "sk-own"), ("x-api-key", "sk-own")),
+        ("a subscription's token", &takes, named("authorization", "Bearer own"), ("authorization", "Bearer own")),
+        ("none of its own", &takes, keyed("x-tollgate-key", KEY), ("x-api-key", "provider-secret")),
+        ("not named", &takes, messages(), ("x-api-key", "provider-secret")),
+        ("not taken", scripted::RULES, named("x-api-key", "sk-own"), ("x-api-key", "provider-secret")),
+    ] {
+        let gateway = Gateway::with(rules, vec![json(200, "{}")], 1);
+        assert_eq!(gateway.ask(request).await.status(), 200, "{what}");
+        let seen = gateway.stage.seen.lock().unwrap();
+        let places = ["authorization", "x-api-key", "x-goog-api-key", "api-key", "x-tollgate-key"];
+        let credentials: Vec<_> =
+            places.iter().filter_map(|place| Some((*place, seen[0].headers.get(*place)?.to_str().unwrap()))).collect();
+        assert_eq!(credentials, [shown], "{what}");
+    }
+    // What the provider says of it is said to its owner.
+    let gateway = Gateway::with(&takes, vec![json(401, r#"{"error":"expired"}"#)], 1);
+    let answer = gateway.ask(named("x-api-key", "sk-own")).await;
+    assert_eq!(answer.status(), 401);
+    assert_eq!(read(answer.into_body()).await.0, br#"{"error":"expired"}"#);
+    // A gateway key beside a gateway key is still two callers.
+    let gateway = Gateway::with(&takes, vec![], 1);
+    let mut two = keyed("x-tollgate-key", "tk-unknown-unknown");
+    two.headers_mut().insert("x-api-key", KEY.parse().unwrap());
+    assert_eq!(gateway.ask(two).await.status(), 400);
+}

@@ -7,14 +7,18 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use smallvec::SmallVec;
 
 use crate::error::KeyError;
+use crate::protocol::Dialect;
 use crate::protocol::path::query;
 
 /// Names the gateway key even where another credential stands in `authorization`.
 pub const X_TOLLGATE_KEY: &str = "x-tollgate-key";
+
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const X_GOOG_API_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
 
 /// What a request shows to be let in.
 pub struct Presented<'h> {
@@ -23,6 +27,8 @@ pub struct Presented<'h> {
     /// Other credentials beside an explicit `x-tollgate-key`: the client's own at a provider, unless the keyring knows one
     /// of them, which is a [`KeyError::Conflict`] after all. Empty for every agent as it comes.
     pub beside: SmallVec<[Cow<'h, [u8]>; 1]>,
+    /// The gateway key stood in `x-tollgate-key`, so what stands elsewhere may be the client's own at a provider.
+    pub named: bool,
 }
 
 impl fmt::Debug for Presented<'_> {
@@ -57,15 +63,33 @@ pub fn presented_keys<'h>(headers: &'h HeaderMap, query: Option<&'h str>) -> Res
             add(&mut found, Some(key));
         }
     }
+    let is_named = !named.is_empty();
     let (mut keys, beside) = if named.is_empty() { (found, SmallVec::new()) } else { (named, found) };
     match (keys.pop(), keys.is_empty()) {
         (None, _) => Err(KeyError::Missing),
         (Some(_), false) => Err(KeyError::Conflict),
         (Some(key), true) => {
             let beside = beside.into_iter().filter(|other| *other != key).collect();
-            Ok(Presented { key, beside })
+            Ok(Presented { key, beside, named: is_named })
         }
     }
+}
+
+/// The client's own credential at a provider: the header that this dialect's vendor reads, or else a bearer token. The value
+/// is marked sensitive.
+#[must_use]
+pub fn own_credential(headers: &HeaderMap, dialect: Dialect) -> Option<(HeaderName, HeaderValue)> {
+    let usual = match dialect {
+        Dialect::Anthropic => X_API_KEY,
+        Dialect::Chat | Dialect::Responses => header::AUTHORIZATION,
+        Dialect::Gemini => X_GOOG_API_KEY,
+    };
+    let (name, value) = [usual, header::AUTHORIZATION]
+        .into_iter()
+        .find_map(|name| headers.get(&name).filter(|value| !value.is_empty()).map(|value| (name, value)))?;
+    let mut value = value.clone();
+    value.set_sensitive(true);
+    Some((name, value))
 }
 
 fn add<'h>(found: &mut SmallVec<[Cow<'h, [u8]>; 1]>, value: Option<Cow<'h, [u8]>>) {
