@@ -21,6 +21,7 @@ use crate::agent::Agent;
 use crate::error::{Error, RequestError};
 use crate::ledger::Receipt;
 use crate::protocol::body::Frames;
+use crate::protocol::inflate::Coding;
 use crate::protocol::{Dialect, Endpoint};
 use crate::provider::Provider;
 use crate::snapshot::keyring::Key;
@@ -68,6 +69,8 @@ pub struct Identified<B> {
     pub own: Option<(HeaderName, HeaderValue)>,
     /// Only what may go upstream.
     pub headers: HeaderMap,
+    /// How the body is compressed, if it is.
+    pub coding: Option<Coding>,
     /// Unread.
     pub body: B,
 }
@@ -240,6 +243,12 @@ impl Room {
     #[must_use]
     pub fn of(total: &Arc<AtomicU64>) -> Self {
         Self { total: Some(Arc::clone(total)), taken: 0 }
+    }
+
+    /// Nothing taken yet, out of the same total.
+    #[must_use]
+    pub fn another(&self) -> Self {
+        Self { total: self.total.clone(), taken: 0 }
     }
 
     /// Takes room up to `bytes` in all; `false` if that passes `limit`.

@@ -95,6 +95,13 @@ pub enum BodyError {
         /// Offset of the offending byte.
         at: u64,
     },
+    /// Compressed, but not as `content-encoding` says, or damaged, or cut off.
+    Undecodable {
+        /// The coding.
+        coding: &'static str,
+        /// What is wrong, of the body as "it".
+        what: &'static str,
+    },
     /// Deeper than [`crate::protocol::MAX_DEPTH`].
     TooDeep,
     /// A field that we act on is not there.
@@ -304,7 +311,7 @@ impl Error {
             },
             Self::Body(e) => match e {
                 BodyError::TooLarge { .. } => Kind::BodyTooLarge,
-                BodyError::Broken { .. } | BodyError::TooDeep => Kind::BodyBroken,
+                BodyError::Broken { .. } | BodyError::Undecodable { .. } | BodyError::TooDeep => Kind::BodyBroken,
                 BodyError::FieldMissing { .. } => Kind::FieldMissing,
                 BodyError::FieldInvalid { .. } => Kind::FieldInvalid,
                 BodyError::FieldDuplicated { .. } | BodyError::FieldEscaped { .. } => Kind::FieldAmbiguous,
@@ -403,6 +410,9 @@ impl fmt::Display for Error {
             }
             Self::Body(BodyError::Broken { what, at }) => {
                 write!(f, "{}: {what} at byte {at}", self.kind().label())
+            }
+            Self::Body(BodyError::Undecodable { coding, what }) => {
+                write!(f, "{}: {coding}: {what}", self.kind().label())
             }
             Self::Upstream(UpstreamError::ConnectFailed { provider, why }) => {
                 write!(f, "{}: {provider}: {why}", self.kind().label())

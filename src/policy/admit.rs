@@ -18,6 +18,7 @@ use crate::call::{Admitted, Call, Held, Identified, Room};
 use crate::error::{BodyError, Error, GatewayError};
 use crate::protocol::Endpoint;
 use crate::protocol::body::Frames;
+use crate::protocol::inflate::{Coding, Inflate, Step};
 use crate::protocol::path::forward_query;
 use crate::protocol::peek::{Peek, Peeked};
 use crate::snapshot::Snapshot;
@@ -81,14 +82,17 @@ async fn read<B>(identified: Identified<B>, mut room: Room) -> Result<Admitted, 
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let Identified { rules, trail, door, key, own, headers, mut body } = identified;
+    let Identified { rules, trail, door, key, own, headers, coding, mut body } = identified;
     let mut peek = Peek::new(door.endpoint);
     let mut frames = Frames::default();
     make_room(&mut room, body.size_hint().lower(), &rules)?;
-    while let Some(frame) = next(&mut body, rules.timeouts.body).await? {
-        make_room(&mut room, (frames.len() + frame.len()) as u64, &rules)?;
-        peek.feed(&frame)?;
-        frames.push(frame);
+    if let Some(coding) = coding {
+        // Boxed: what it keeps is no part of a request whose body comes plain.
+        Box::pin(inflate(coding, &mut body, &rules, &mut room, &mut peek, &mut frames)).await?;
+    } else {
+        while let Some(frame) = next(&mut body, rules.timeouts.body).await? {
+            hold(frame, &rules, &mut room, &mut peek, &mut frames)?;
+        }
     }
     drop(body);
     let peeked = peek.finish()?;
@@ -120,6 +124,55 @@ where
     });
     let _ = trail.call.set(Arc::clone(&call));
     Ok(Admitted { trail, call, held: Held { headers: Arc::new(headers), body: frames, room } })
+}
+
+/// A compressed body, held plain. The bounds hold for what comes out, piece by piece, so a bomb is refused before more of it
+/// is decompressed; and for what goes in, since a body can be long and say nothing. What the decompressor keeps counts among
+/// the held bodies while it works.
+async fn inflate<B>(
+    coding: Coding,
+    body: &mut B,
+    rules: &Snapshot,
+    room: &mut Room,
+    peek: &mut Peek,
+    frames: &mut Frames,
+) -> Result<(), Error>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let mut inflate = Inflate::new(coding);
+    let mut workspace = room.another();
+    let mut arrived = 0;
+    while let Some(frame) = next(body, rules.timeouts.body).await? {
+        arrived += frame.len() as u64;
+        if arrived > rules.limits.request_body {
+            return Err(BodyError::TooLarge { limit: rules.limits.request_body }.into());
+        }
+        let mut input = &frame[..];
+        loop {
+            if !workspace.grow_to(inflate.kept(), rules.limits.inflight_bodies) {
+                return Err(GatewayError::BodiesFull { retry_after: ROOM_RETRY }.into());
+            }
+            match inflate.next(&mut input)? {
+                Step::Hungry => break,
+                Step::Worked => {}
+                Step::Piece(piece) => hold(piece, rules, room, peek, frames)?,
+            }
+            // A frame of a few bytes may hold megabytes, and the other requests of this core wait.
+            if !input.is_empty() {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+    Ok(inflate.finish()?)
+}
+
+/// Takes a piece of the plain body.
+fn hold(frame: Bytes, rules: &Snapshot, room: &mut Room, peek: &mut Peek, frames: &mut Frames) -> Result<(), Error> {
+    make_room(room, (frames.len() + frame.len()) as u64, rules)?;
+    peek.feed(&frame)?;
+    frames.push(frame);
+    Ok(())
 }
 
 /// Checks a size against both bounds.

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::Core;
 use super::gate::Decide;
 use crate::call::{Arrival, Identified, Trail};
 use crate::error::{Error, GatewayError, KeyError, RequestError};
 use crate::protocol::headers::{self, Presented};
+use crate::protocol::inflate::Coding;
 use crate::snapshot::key;
 use crate::snapshot::keyring::Found;
 use crate::snapshot::{KeyId, Snapshot};
@@ -38,11 +39,17 @@ impl<B> Decide<Arrival<B>> for Authenticate {
         }
         self.admits(&rules)?;
         let (key, named) = caller(&rules, &trail, &headers).map_err(|error| self.heard(error, &rules, &trail))?;
-        readable(&headers)?;
+        let coding = coding(&headers)?;
         let own = if named { headers::own_credential(&headers, trail.dialect) } else { None };
         headers::strip_request(&mut headers);
+        if coding.is_some() {
+            // They speak of the compressed body; what goes upstream is plain.
+            for name in [&header::CONTENT_ENCODING, &CONTENT_DIGEST, &CONTENT_MD5] {
+                headers.remove(name);
+            }
+        }
         let _ = trail.caller.set((Arc::clone(&rules), key));
-        Ok(Identified { rules, trail, door, key, own, headers, body })
+        Ok(Identified { rules, trail, door, key, own, headers, coding, body })
     }
 }
 
@@ -91,14 +98,21 @@ fn caller(rules: &Snapshot, trail: &Trail, headers: &HeaderMap) -> Result<(KeyId
     Ok((id, named))
 }
 
-/// A body in an encoding that we do not read cannot be checked, so it is refused rather than passed on unread.
-fn readable(headers: &HeaderMap) -> Result<(), RequestError> {
-    match headers.get(header::CONTENT_ENCODING) {
-        None => Ok(()),
-        Some(v) if v.as_bytes().eq_ignore_ascii_case(b"identity") => Ok(()),
-        Some(v) => {
-            let encoding = String::from_utf8_lossy(v.as_bytes()).chars().take(64).collect::<String>();
-            Err(RequestError::EncodingUnsupported { encoding: encoding.into() })
+static CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
+static CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
+
+/// How the body is compressed. A coding that we do not read, or one inside another, is refused rather than passed on unread.
+fn coding(headers: &HeaderMap) -> Result<Option<Coding>, RequestError> {
+    let Some(first) = headers.get(header::CONTENT_ENCODING) else { return Ok(None) };
+    if headers.get_all(header::CONTENT_ENCODING).iter().count() == 1 {
+        if first.as_bytes().eq_ignore_ascii_case(b"identity") {
+            return Ok(None);
+        }
+        if let Some(coding) = Coding::named(first.as_bytes()) {
+            return Ok(Some(coding));
         }
     }
+    let lines: Vec<_> = headers.get_all(header::CONTENT_ENCODING).iter().map(HeaderValue::as_bytes).collect();
+    let encoding = String::from_utf8_lossy(&lines.join(&b", "[..])).chars().take(64).collect::<String>();
+    Err(RequestError::EncodingUnsupported { encoding: encoding.into() })
 }

@@ -4,6 +4,7 @@
 
 pub mod body;
 pub mod headers;
+pub mod inflate;
 pub mod json;
 pub mod keepalive;
 pub mod listing;

@@ -98,6 +98,7 @@ fn row(error: &Error) -> &'static Row {
         Error::Body(e) => match e {
             BodyError::TooLarge { .. } => &BODY_TOO_LARGE,
             BodyError::Broken { .. }
+            | BodyError::Undecodable { .. }
             | BodyError::TooDeep
             | BodyError::FieldMissing { .. }
             | BodyError::FieldInvalid { .. }

@@ -29,6 +29,7 @@ fn samples(key: &str, model: &str, provider: &str, path: &str) -> Vec<Error> {
         RequestError::EncodingUnsupported { encoding: "br".into() }.into(),
         BodyError::TooLarge { limit: 32 << 20 }.into(),
         BodyError::Broken { what: "a comma or }", at: 17 }.into(),
+        BodyError::Undecodable { coding: "zstd", what: "it ends too early" }.into(),
         BodyError::TooDeep.into(),
         BodyError::FieldMissing { field: "model" }.into(),
         BodyError::FieldInvalid { field: "stream", want: "true or false" }.into(),

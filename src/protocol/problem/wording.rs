@@ -91,7 +91,7 @@ fn request(out: &mut Writer, error: &RequestError) {
         RequestError::EncodingUnsupported { encoding } => {
             out.say("Tollgate: a request body with content-encoding ");
             out.quote(encoding);
-            out.say(" cannot be read. Send it without compression.");
+            out.say(" cannot be read. Send it without compression, or in gzip or zstd.");
         }
     }
 }
@@ -108,6 +108,13 @@ fn body(out: &mut Writer, error: &BodyError) {
             out.text(what);
             out.say(" at byte ");
             out.number(*at);
+            out.say(".");
+        }
+        BodyError::Undecodable { coding, what } => {
+            out.say("Tollgate: the request body is not valid ");
+            out.text(coding);
+            out.say(": ");
+            out.text(what);
             out.say(".");
         }
         BodyError::TooDeep => {
