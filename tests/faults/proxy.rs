@@ -32,7 +32,7 @@ pub enum Fault {
     None,
     /// The connection ends once the request is there; nothing is answered.
     Die(How),
-    /// It ends after so many bytes of the answer, or with the answer's end if that is shorter.
+    /// It ends after so many bytes of the answer; an answer that is shorter is left alone.
     Cut { after: usize, how: How },
     /// After so many bytes nothing more comes, and the connection stays.
     Stall { after: usize },
@@ -183,48 +183,75 @@ async fn pump(mut gateway: TcpStream, stage: &Stage) -> std::io::Result<()> {
                 }
                 if asking {
                     asking = false;
-                    match &fault {
-                        Fault::Die(how) => {
-                            end(gateway, *how);
-                            return Ok(());
-                        }
-                        Fault::Instead(bytes) => return gateway.write_all(bytes).await,
-                        Fault::Before(bytes) => gateway.write_all(bytes).await?,
-                        Fault::Delay(time) => tokio::time::sleep(*time).await,
-                        _ => {}
+                    if let Some(how) = opens(&fault, &mut gateway).await? {
+                        end(gateway, how);
+                        return Ok(());
                     }
                 }
-                let bytes = &mut down[..read];
                 if matches!(fault, Fault::Leave { .. }) {
-                    answer.extend_from_slice(bytes);
+                    answer.extend_from_slice(&down[..read]);
                 }
-                match &fault {
-                    Fault::Cut { after, how } => {
-                        let bytes = &bytes[..read.min(after - sent)];
-                        gateway.write_all(bytes).await?;
-                        if sent + bytes.len() == *after {
-                            end(gateway, *how);
-                            return Ok(());
-                        }
-                    }
-                    Fault::Stall { after } => gateway.write_all(&bytes[..read.min(after.saturating_sub(sent))]).await?,
-                    Fault::Flip { at } => {
-                        if let Some(byte) = at.checked_sub(sent).and_then(|at| bytes.get_mut(at)) {
-                            *byte ^= 1 << dice.below(8);
-                        }
-                        gateway.write_all(bytes).await?;
-                    }
-                    Fault::Pieces { most } => in_pieces(&mut gateway, bytes, *most, &mut dice).await?,
-                    _ => gateway.write_all(bytes).await?,
+                if let Some(how) = passes(&fault, &mut gateway, &mut down[..read], sent, &mut dice).await? {
+                    end(gateway, how);
+                    return Ok(());
                 }
                 sent += read;
             }
-            Some(how) = async { match leave { Some((after, how)) => { tokio::time::sleep(after).await; Some(how) } None => std::future::pending().await } } => {
+            how = leaves(leave) => {
                 end(gateway, how);
                 return Ok(());
             }
         }
     }
+}
+
+/// What happens at the beginning of an answer; how the connection ends there, if it does.
+async fn opens(fault: &Fault, gateway: &mut TcpStream) -> std::io::Result<Option<How>> {
+    match fault {
+        Fault::Die(how) => return Ok(Some(*how)),
+        Fault::Instead(bytes) => {
+            gateway.write_all(bytes).await?;
+            return Ok(Some(How::Close));
+        }
+        Fault::Before(bytes) => gateway.write_all(bytes).await?,
+        Fault::Delay(time) => tokio::time::sleep(*time).await,
+        _ => {}
+    }
+    Ok(None)
+}
+
+/// What happens to a part of an answer, of which so much has been sent; how the connection ends behind it, if it does.
+async fn passes(
+    fault: &Fault,
+    gateway: &mut TcpStream,
+    bytes: &mut [u8],
+    sent: usize,
+    dice: &mut Dice,
+) -> std::io::Result<Option<How>> {
+    match fault {
+        Fault::Cut { after, how } => {
+            let part = &bytes[..bytes.len().min(after - sent)];
+            gateway.write_all(part).await?;
+            return Ok((sent + part.len() == *after).then_some(*how));
+        }
+        Fault::Stall { after } => gateway.write_all(&bytes[..bytes.len().min(after.saturating_sub(sent))]).await?,
+        Fault::Flip { at } => {
+            if let Some(byte) = at.checked_sub(sent).and_then(|at| bytes.get_mut(at)) {
+                *byte ^= 1 << dice.below(8);
+            }
+            gateway.write_all(bytes).await?;
+        }
+        Fault::Pieces { most } => in_pieces(gateway, bytes, *most, dice).await?,
+        _ => gateway.write_all(bytes).await?,
+    }
+    Ok(None)
+}
+
+/// A provider leaves when it wants to, or never.
+async fn leaves(leave: Option<(Duration, How)>) -> How {
+    let Some((after, how)) = leave else { return std::future::pending().await };
+    tokio::time::sleep(after).await;
+    how
 }
 
 async fn in_pieces(gateway: &mut TcpStream, mut bytes: &[u8], most: usize, dice: &mut Dice) -> std::io::Result<()> {
