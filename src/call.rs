@@ -20,9 +20,10 @@ use smallvec::SmallVec;
 use crate::agent::Agent;
 use crate::error::{Error, RequestError};
 use crate::ledger::Receipt;
+use crate::owned::Holder;
 use crate::protocol::body::Frames;
 use crate::protocol::inflate::Coding;
-use crate::protocol::{Dialect, Endpoint};
+use crate::protocol::{Dialect, Endpoint, Object};
 use crate::provider::Provider;
 use crate::snapshot::keyring::Key;
 use crate::snapshot::routes::{Route, Target};
@@ -50,6 +51,8 @@ pub struct Door {
     pub endpoint: Endpoint,
     /// The model in the path (Gemini, and `models/{id}`).
     pub model: Option<Box<str>>,
+    /// The id of what is stored, where the path names one.
+    pub object: Option<Box<str>>,
     /// The API version in the path, where the dialect has more than one (Gemini).
     pub version: &'static str,
 }
@@ -94,7 +97,7 @@ pub struct Call {
     pub version: &'static str,
     /// What of the query goes upstream.
     pub query: Option<Box<str>>,
-    /// The model asked for.
+    /// The model asked for; empty for what is stored.
     pub model: Box<str>,
     /// Where the body names the model (with its quotes), unless the path does.
     pub model_at: Option<Range<usize>>,
@@ -102,9 +105,34 @@ pub struct Call {
     pub stream: bool,
     /// The largest number of output tokens asked for.
     pub max_output: Option<u64>,
+    /// The stored things that it names: first the one in its path.
+    pub refers: Vec<Reference>,
+    /// Whether its answer makes something that can be asked for again.
+    pub makes: bool,
+}
+
+/// Something stored that a call names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    /// What it is.
+    pub object: Object,
+    /// The field of the body that names it; none: the path does.
+    pub field: Option<&'static str>,
+    /// Its id.
+    pub id: Box<str>,
 }
 
 impl Call {
+    /// To whom belongs what is made by this call.
+    #[must_use]
+    pub fn holder(&self) -> Holder {
+        let key = self.key();
+        match &key.team {
+            Some(team) => Holder::Team(Arc::clone(team)),
+            None => Holder::Key(Arc::clone(&key.name)),
+        }
+    }
+
     /// What a provider is shown: the client's own credential where the provider takes that and there is one, else ours.
     #[must_use]
     pub fn credential<'c>(&'c self, provider: &'c Provider) -> Option<&'c (HeaderName, HeaderValue)> {

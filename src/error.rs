@@ -73,6 +73,13 @@ pub enum RequestError {
     },
     /// A WebSocket (or other) upgrade, which Codex gives up for plain HTTP on a 426.
     UpgradeRefused,
+    /// Nothing stored has this id, or it is not the caller's: nobody learns which.
+    ObjectUnknown {
+        /// The field of the body that names it; none: the path does.
+        field: Option<&'static str>,
+        /// The id.
+        id: Box<str>,
+    },
     /// The body is encoded in a way that we do not read.
     EncodingUnsupported {
         /// The value of `content-encoding`.
@@ -307,6 +314,7 @@ impl Error {
                 RequestError::PathUnknown { .. } => Kind::PathUnknown,
                 RequestError::MethodNotAllowed { .. } => Kind::MethodNotAllowed,
                 RequestError::UpgradeRefused => Kind::UpgradeRefused,
+                RequestError::ObjectUnknown { .. } => Kind::ObjectUnknown,
                 RequestError::EncodingUnsupported { .. } => Kind::EncodingUnsupported,
             },
             Self::Body(e) => match e {
@@ -376,6 +384,7 @@ kinds! {
     PathUnknown = "path_unknown",
     MethodNotAllowed = "method_not_allowed",
     UpgradeRefused = "upgrade_refused",
+    ObjectUnknown = "object_unknown",
     EncodingUnsupported = "encoding_unsupported",
     BodyTooLarge = "body_too_large",
     BodyBroken = "body_broken",

@@ -79,7 +79,7 @@ where
         .layer(admit(core)) //                              -> Admitted: body, model     400 413 503
         .layer(gate(Authorize)) //                          may this key use this model  403
         // limit, guard, cache
-        .layer(gate(MakePlan)) //                           -> Planned: targets          404
+        .layer(gate(MakePlan(Arc::clone(core)))) //         -> Planned: targets          404
         .layer(gate(Fund(Arc::clone(core)))) //             -> Funded: a receipt
         .layer(settle(core)) //                             once per call: tokens, the receipt
         .layer(failover(core)) //                           Attempt by Attempt           424 503

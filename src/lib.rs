@@ -13,6 +13,7 @@ pub mod snapshot;
 
 pub mod call;
 pub mod ledger;
+pub mod owned;
 
 pub mod journey;
 pub mod listen;

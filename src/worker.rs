@@ -18,6 +18,7 @@ use crate::ledger::Ledger;
 use crate::listen::accept::{Acceptor, Phase};
 use crate::listen::place::{Inbox, Placement};
 use crate::listen::{self, Settings};
+use crate::owned::Owned;
 use crate::policy::{Core, Ids};
 use crate::snapshot::live::{Follower, Live};
 use crate::telemetry::access_log;
@@ -49,6 +50,8 @@ pub struct Parts<'p> {
     pub access_log: &'p access_log::Writer,
     /// What agents are shown, where TLS is spoken.
     pub tls: Option<&'p Arc<Served>>,
+    /// Whose the ids are that providers made.
+    pub owned: &'p Arc<Owned>,
     /// How connections are treated.
     pub settings: Settings,
     /// How many cores.
@@ -86,6 +89,7 @@ impl Workers {
                 metrics: Arc::clone(parts.metrics),
                 access_log: parts.access_log.for_core(index, parts.metrics),
                 ledger: Arc::new(Ledger::default()),
+                owned: Arc::clone(parts.owned),
                 held_bodies: Arc::clone(&held_bodies),
                 strangers: Arc::clone(&strangers),
                 draining: Arc::clone(&draining),

@@ -18,7 +18,7 @@ type Layer = (&'static str, &'static [&'static str], &'static str);
 
 /// What every policy may import. `policy` is its `mod.rs`: what the layers of one core share.
 const EVERY_POLICY: &[&str] =
-    &["agent", "call", "error", "ledger", "policy", "protocol", "provider", "snapshot", "telemetry"];
+    &["agent", "call", "error", "ledger", "owned", "policy", "protocol", "provider", "snapshot", "telemetry"];
 
 const LAYERS: &[Layer] = &[
     ("error", &[], "facts"),
@@ -31,12 +31,13 @@ const LAYERS: &[Layer] = &[
     ),
     ("provider", &["protocol"], "facts, no sockets"),
     ("ledger", &["error", "protocol"], "knows no HTTP"),
+    ("owned", &["protocol", "telemetry"], "whose ids are; a file and a thread, no HTTP"),
     (
         "snapshot",
         &["agent", "error", "ledger", "protocol", "provider", "telemetry"],
         "holds counters already bound to their labels",
     ),
-    ("call", &["agent", "error", "ledger", "protocol", "provider", "snapshot", "telemetry"], ""),
+    ("call", &["agent", "error", "ledger", "owned", "protocol", "provider", "snapshot", "telemetry"], ""),
     ("tls", &[], "who we are to clients; facts, no sockets"),
     ("listen", &["error", "telemetry", "tls"], "generic over the service: sockets know no policy"),
     ("policy", EVERY_POLICY, "and not one another, but for the exceptions below"),
@@ -53,7 +54,19 @@ const LAYERS: &[Layer] = &[
     ),
     (
         "worker",
-        &["call", "error", "journey", "ledger", "listen", "policy", "snapshot", "telemetry", "tls", "upstream"],
+        &[
+            "call",
+            "error",
+            "journey",
+            "ledger",
+            "listen",
+            "owned",
+            "policy",
+            "snapshot",
+            "telemetry",
+            "tls",
+            "upstream",
+        ],
         "one core",
     ),
     ("admin", &["ledger", "provider", "snapshot", "telemetry"], ""),
@@ -67,6 +80,7 @@ const LAYERS: &[Layer] = &[
             "error",
             "ledger",
             "listen",
+            "owned",
             "protocol",
             "provider",
             "simulator",

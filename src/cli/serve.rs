@@ -27,6 +27,7 @@ use crate::config::startup::{Access, Listen, Startup};
 use crate::config::watch::{Contents, Status, Watcher};
 use crate::config::{self, Loaded};
 use crate::listen::{self, Settings, Trusted};
+use crate::owned::Owned;
 use crate::snapshot::live::{Live, Prepared};
 use crate::telemetry;
 use crate::telemetry::access_log::{Destination, Writer};
@@ -180,7 +181,16 @@ impl Gateway {
     async fn serve(self, rules: Arc<dyn Rules>) -> Result<(), String> {
         self.raise_open_files();
         let listen = &self.startup.listen;
+        let max = self.startup.state.response_ids;
+        let owned = Arc::new(match &self.startup.state.directory {
+            Some(folder) => Owned::kept_in(folder, max, &self.metrics),
+            None => {
+                warn!("there is no place to keep ids of stored responses over a restart: set state.directory");
+                Owned::in_memory(max, &self.metrics)
+            }
+        });
         let parts = Parts {
+            owned: &owned,
             live: &self.live,
             metrics: &self.metrics,
             access_log: &self.access_log,
@@ -226,6 +236,7 @@ impl Gateway {
         }
         let left = workers.connections();
         workers.join();
+        owned.finish();
         administration.abort();
         self.access_log.finish();
         info!(unfinished = left, "stopped");

@@ -109,7 +109,7 @@ impl Draft {
 }
 
 fn compile(cx: &mut Context<'_>, config: &Config) -> (Draft, Startup, Option<Arc<ServerConfig>>) {
-    let Config { version, listen, limits, timeouts, upstream, log, provider, model, key, mount } = config;
+    let Config { version, listen, limits, timeouts, upstream, log, state, provider, model, key, mount } = config;
     match version {
         Some(version) if **version == 1 => {}
         Some(version) => {
@@ -117,7 +117,11 @@ fn compile(cx: &mut Context<'_>, config: &Config) -> (Draft, Startup, Option<Arc
         }
         None => cx.error(0, "version".into(), "it is missing").hint("begin the file with version = 1"),
     }
-    let startup = Startup { listen: listen::listen(cx, listen), log: listen::log(cx, log) };
+    let startup = Startup {
+        listen: listen::listen(cx, listen),
+        log: listen::log(cx, log),
+        state: listen::state(cx, state, limits.response_ids.as_ref()),
+    };
     let tls = listen::tls(cx, listen.tls.as_ref());
     let (timeouts, defaults) = self::timeouts(cx, timeouts);
     let limits = self::limits(cx, limits);
@@ -132,7 +136,7 @@ fn compile(cx: &mut Context<'_>, config: &Config) -> (Draft, Startup, Option<Arc
 }
 
 fn limits(cx: &mut Context<'_>, limits: &schema::Limits) -> Limits {
-    let schema::Limits { request_body, inflight_bodies, inflight_requests, failed_keys } = limits;
+    let schema::Limits { request_body, inflight_bodies, inflight_requests, failed_keys, response_ids: _ } = limits;
     let request = size(cx, "limits.request_body", request_body.as_ref(), 32 << 20);
     let inflight = size(cx, "limits.inflight_bodies", inflight_bodies.as_ref(), 1 << 30);
     if inflight < request {

@@ -37,6 +37,9 @@ pub struct Config {
     /// What is logged, and where to. Takes effect at a restart.
     #[serde(default)]
     pub log: Log,
+    /// What is kept over a restart. Takes effect at a restart.
+    #[serde(default)]
+    pub state: State,
     /// The upstreams.
     #[serde(default)]
     pub provider: Vec<At<Provider>>,
@@ -120,6 +123,19 @@ pub struct Limits {
     /// Unknown keys that one address (IPv6: one /64) may show within a minute before it is told to wait (429); a valid key
     /// passes all the same. 0: any number. Default: 300.
     pub failed_keys: Option<At<u64>>,
+    /// Ids of stored responses whose owner is remembered, the newest; 1 to 10000000. Takes effect at a restart. Default:
+    /// 100000.
+    pub response_ids: Option<At<u64>>,
+}
+
+/// What is kept over a restart.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct State {
+    /// The folder to keep it in, relative to that of this file. Default: $STATE_DIRECTORY, else tollgate in $XDG_STATE_HOME
+    /// or ~/.local/state.
+    #[schemars(with = "Option<PathBuf>")]
+    pub directory: Option<At<PathBuf>>,
 }
 
 /// How long clients and providers may take.

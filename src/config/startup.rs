@@ -16,6 +16,17 @@ pub struct Startup {
     pub listen: Listen,
     /// What is logged, and where to.
     pub log: Log,
+    /// What is kept over a restart.
+    pub state: State,
+}
+
+/// What is kept over a restart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// Where; `None` where the environment names no place.
+    pub directory: Option<PathBuf>,
+    /// Ids of stored responses that are remembered; at least 1.
+    pub response_ids: usize,
 }
 
 /// The listeners.
@@ -73,7 +84,7 @@ impl Startup {
     /// The settings that differ, by their names in the file.
     #[must_use]
     pub fn changed(&self, other: &Self) -> Vec<&'static str> {
-        let Self { listen, log } = self;
+        let Self { listen, log, state } = self;
         let Listen {
             address,
             admin,
@@ -106,6 +117,8 @@ impl Startup {
             ("log.level", *level != o.level),
             ("log.format", *json != o.json),
             ("log.access", *access != o.access),
+            ("state.directory", state.directory != other.state.directory),
+            ("limits.response_ids", state.response_ids != other.state.response_ids),
         ]
         .into_iter()
         .filter_map(|(name, differs)| differs.then_some(name))

@@ -14,13 +14,13 @@ use http_body::{Body, Frame};
 use tower::{Layer, Service};
 
 use super::Core;
-use crate::call::{Admitted, Call, Held, Identified, Room};
+use crate::call::{Admitted, Call, Held, Identified, Reference, Room};
 use crate::error::{BodyError, Error, GatewayError};
-use crate::protocol::Endpoint;
 use crate::protocol::body::Frames;
 use crate::protocol::inflate::{Coding, Inflate, Step};
 use crate::protocol::path::forward_query;
 use crate::protocol::peek::{Peek, Peeked};
+use crate::protocol::{Endpoint, Object};
 use crate::snapshot::Snapshot;
 
 /// When a client that found no room for its body should come back.
@@ -97,12 +97,18 @@ where
     drop(body);
     let peeked = peek.finish()?;
     trail.bytes_in.store(frames.len() as u64, Ordering::Relaxed);
-    let Peeked { model, stream, max_output, session, .. } = peeked;
+    let Peeked { model, stream, max_output, previous, conversation, unstored, session, .. } = peeked;
     if let Some(session) = session {
         // A header has said it already where there is one.
         let _ = trail.session.set(session);
     }
+    let refers = refers(door.object, previous, conversation);
     let (model, model_at) = match (door.model, model) {
+        (None, _) if door.endpoint.is_stored() => {
+            // None of these calls has a body that says anything.
+            frames = Frames::default();
+            (Box::default(), None)
+        }
         (Some(in_path), _) => (in_path, None),
         (None, Some(field)) => (field.name, Some(field.value)),
         (None, None) => return Err(BodyError::FieldMissing { field: "model" }.into()),
@@ -120,6 +126,8 @@ where
         model_at,
         stream: stream || door.endpoint == Endpoint::StreamGenerate,
         max_output,
+        refers,
+        makes: door.endpoint == Endpoint::Responses && !unstored,
         rules,
     });
     let _ = trail.call.set(Arc::clone(&call));
@@ -173,6 +181,16 @@ fn hold(frame: Bytes, rules: &Snapshot, room: &mut Room, peek: &mut Peek, frames
     peek.feed(&frame)?;
     frames.push(frame);
     Ok(())
+}
+
+/// The stored things that a call names, if any.
+fn refers(path: Option<Box<str>>, previous: Option<Box<str>>, conversation: Option<Box<str>>) -> Vec<Reference> {
+    let named = [
+        (Object::Response, None, path),
+        (Object::Response, Some("previous_response_id"), previous),
+        (Object::Conversation, Some("conversation"), conversation),
+    ];
+    named.into_iter().filter_map(|(object, field, id)| Some(Reference { object, field, id: id? })).collect()
 }
 
 /// Checks a size against both bounds.

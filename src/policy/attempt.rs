@@ -27,8 +27,11 @@ pub(super) fn prepare(
         (Some(name), Some(at)) => splice::splice(&held.body, at.clone(), splice::json_string(name)),
         _ => held.body.clone(),
     };
-    let model = renamed.as_deref().unwrap_or(&call.model);
-    let path = path::upstream_path(call.endpoint, call.version, model);
+    let name = match call.refers.first() {
+        Some(stored) if call.endpoint.is_stored() => &*stored.id,
+        _ => renamed.as_deref().unwrap_or(&call.model),
+    };
+    let path = path::upstream_path(call.endpoint, call.version, name);
     let query = call.query.as_deref();
     let mut whole = BytesMut::with_capacity(provider.prefix.len() + path.len() + query.map_or(0, |q| q.len() + 1));
     whole.put_slice(provider.prefix.as_bytes());

@@ -123,7 +123,8 @@ where
                 let _ = trail.served.set(Arc::clone(&target));
                 trail.answered.set(trail.at.elapsed());
                 // Boxed: it is moved through every layer above, and it is large.
-                let passage = Box::new(Passage::new(opening, call, trail, held));
+                let owned = call.makes.then(|| Arc::clone(&core.owned));
+                let passage = Box::new(Passage::new(opening, call, trail, held, owned));
                 return Ok(Won { response: Response::from_parts(parts, passage), target, place, receipt });
             }
             Err(error) => {
@@ -205,6 +206,7 @@ async fn judge<A: Answer>(response: Response<A>, call: &Call, target: &Target, m
         (true, false) => Tap::json(call.dialect),
         (false, _) => Tap::blind(),
     };
+    let tap = if call.makes { tap.finding_id() } else { tap };
     if stream {
         // Ours may become longer.
         parts.headers.remove(header::CONTENT_LENGTH);

@@ -121,7 +121,8 @@ fn enter(
                 _ => located.dialect,
             };
             let model = located.model.map(|model| model.into_owned().into_boxed_str());
-            (dialect, Ok(Door { endpoint: located.endpoint, model, version: located.version }))
+            let object = located.object.map(Box::from);
+            (dialect, Ok(Door { endpoint: located.endpoint, model, object, version: located.version }))
         }
         Err(error) => {
             let guess = || path::dialect_guess(rest, headers.contains_key(&path::ANTHROPIC_VERSION));

@@ -28,6 +28,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use crate::ledger::Ledger;
+use crate::owned::Owned;
 use crate::snapshot::live::Follower;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
@@ -46,6 +47,8 @@ pub struct Core {
     pub access_log: AccessLog,
     /// What calls may cost and have cost.
     pub ledger: Arc<Ledger>,
+    /// Whose the ids are that providers made.
+    pub owned: Arc<Owned>,
     /// Bytes of request bodies held by the whole process.
     pub held_bodies: Arc<AtomicU64>,
     /// Addresses that keep showing keys that are none; one for the whole process.

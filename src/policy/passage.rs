@@ -18,6 +18,8 @@ use tokio::time::Sleep;
 
 use crate::call::{Call, Held, Outcome, Tally, Trail};
 use crate::error::{Error, UpstreamError};
+use crate::owned::Owned;
+use crate::protocol::Object;
 use crate::protocol::keepalive::keepalive;
 use crate::protocol::problem::{Ending, in_stream};
 use crate::protocol::tap::{Seen, Tap};
@@ -40,6 +42,8 @@ pub struct Passage<A: Answer> {
     /// The request, until it cannot be needed any more.
     held: Option<Held>,
     provider: Arc<str>,
+    /// Who is to know whose this answer is, until its id has passed; nobody if it makes nothing.
+    owned: Option<Arc<Owned>>,
     clock: Clock,
     bytes_out: u64,
     events: u64,
@@ -132,7 +136,13 @@ pub struct Opening<A> {
 }
 
 impl<A: Answer> Passage<A> {
-    pub(super) fn new(opening: Opening<A>, call: Arc<Call>, trail: Arc<Trail>, held: Held) -> Self {
+    pub(super) fn new(
+        opening: Opening<A>,
+        call: Arc<Call>,
+        trail: Arc<Trail>,
+        held: Held,
+        owned: Option<Arc<Owned>>,
+    ) -> Self {
         let Opening { answer, before, tap, stream, idle, provider } = opening;
         let keepalive = match stream {
             true => call.rules.timeouts.keepalive,
@@ -148,6 +158,7 @@ impl<A: Answer> Passage<A> {
             trail,
             held: Some(held),
             provider,
+            owned,
             clock,
             bytes_out: 0,
             events: 0,
@@ -166,7 +177,9 @@ impl<A: Answer> Passage<A> {
             true => Outcome::ClientLeft,
             false => Outcome::Complete,
         });
-        Tally { outcome, duration, bytes_out: self.bytes_out, events: self.events, usage: self.tap.usage() }
+        // What a stored answer counts was counted when it was made.
+        let usage = if self.call.endpoint.is_stored() { None } else { self.tap.usage() };
+        Tally { outcome, duration, bytes_out: self.bytes_out, events: self.events, usage }
     }
 
     fn pass(&mut self, data: Bytes) -> Bytes {
@@ -174,6 +187,13 @@ impl<A: Answer> Passage<A> {
         self.events += u64::from(events);
         self.bytes_out += data.len() as u64;
         self.clock.stirred = true;
+        // Before the client can know the id, we do.
+        if let Some(owned) = &self.owned
+            && let Some(id) = self.tap.made()
+        {
+            owned.learn(Object::Response, &id, self.call.holder(), &self.provider);
+            self.owned = None;
+        }
         // An answer that is no stream of events has no start-up: its first byte is content.
         if self.held.is_some() && (content || terminal || !self.stream) {
             self.held = None;

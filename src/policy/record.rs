@@ -43,7 +43,7 @@ fn who(line: &mut Line<'_>, trail: &Trail) {
 
 fn what(line: &mut Line<'_>, trail: &Trail) {
     if let Some(call) = trail.call.get() {
-        line.text(field!("model"), &call.model);
+        line.maybe(field!("model"), Some(&*call.model).filter(|model| !model.is_empty()));
         line.flag(field!("stream"), call.stream);
         line.number(field!("bytes_in"), trail.bytes_in.load(Relaxed));
     }

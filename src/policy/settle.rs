@@ -129,7 +129,7 @@ impl<A: Answer> Settling<A> {
         cells.outcomes[tally.outcome as usize].fetch_add(1, Relaxed);
         match &tally.usage {
             Some(usage) => cells.add_usage(usage),
-            None if status == 200 && tally.outcome == Outcome::Complete => {
+            None if status == 200 && tally.outcome == Outcome::Complete && !call.endpoint.is_stored() => {
                 cells.unmetered.fetch_add(1, Relaxed);
             }
             None => {}

@@ -56,6 +56,26 @@ impl Dialect {
     }
 }
 
+/// What providers keep, and give an id to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Object {
+    /// A response of `POST /v1/responses` that is stored.
+    Response,
+    /// What `conversation` in such a call names.
+    Conversation,
+}
+
+impl Object {
+    /// As written where ids are kept: one word.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Response => "response",
+            Self::Conversation => "conversation",
+        }
+    }
+}
+
 /// What is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Endpoint {
@@ -73,6 +93,14 @@ pub enum Endpoint {
     Compact,
     /// `POST /v1/responses/input_tokens`
     InputTokens,
+    /// `GET /v1/responses/{id}`: a stored response, also as the stream that it was.
+    Response,
+    /// `DELETE /v1/responses/{id}`
+    DeleteResponse,
+    /// `POST /v1/responses/{id}/cancel`
+    CancelResponse,
+    /// `GET /v1/responses/{id}/input_items`
+    ResponseItems,
     /// `POST /v1beta/models/{m}:generateContent`
     Generate,
     /// `POST /v1beta/models/{m}:streamGenerateContent`
@@ -89,4 +117,35 @@ pub enum Endpoint {
     Model,
     /// `HEAD /api/hello`: Claude Code's start-up probe, sent without a key
     Hello,
+}
+
+impl Endpoint {
+    /// Whether it is about something that a provider keeps, named in the path, rather than a call of a model. Such a call
+    /// has no model, and no tokens of its own: what its answer counts was counted when it was made.
+    #[must_use]
+    pub const fn is_stored(self) -> bool {
+        matches!(self, Self::Response | Self::DeleteResponse | Self::CancelResponse | Self::ResponseItems)
+    }
+
+    /// Its method, which is the one that goes upstream.
+    #[must_use]
+    pub const fn method(self) -> &'static str {
+        match self {
+            Self::Response | Self::ResponseItems | Self::Models | Self::Model | Self::Hello => "GET",
+            Self::DeleteResponse => "DELETE",
+            Self::Messages
+            | Self::CountTokens
+            | Self::ChatCompletions
+            | Self::Embeddings
+            | Self::Responses
+            | Self::Compact
+            | Self::InputTokens
+            | Self::CancelResponse
+            | Self::Generate
+            | Self::StreamGenerate
+            | Self::GeminiCountTokens
+            | Self::EmbedContent
+            | Self::BatchEmbedContents => "POST",
+        }
+    }
 }

@@ -28,6 +28,8 @@ pub static ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-ve
 const MAX_NAME: usize = 256;
 /// Longest part of an unknown path that is kept for the answer and the log, in bytes.
 const MAX_ECHO: usize = 256;
+/// Longest id of something stored, in bytes.
+const MAX_ID: usize = 256;
 /// The version that Google's own clients use, for a client that named none.
 const GEMINI_VERSION: &str = "v1beta";
 
@@ -41,6 +43,8 @@ pub struct Located<'p> {
     /// The model that the path names, percent-decoded: Gemini's calls and `GET …/models/{id}`. May hold `/`, never a dot
     /// segment or a control character.
     pub model: Option<Cow<'p, str>>,
+    /// The id of what is stored that the path names: plain characters, never a dot segment.
+    pub object: Option<&'p str>,
     /// The API version to ask Gemini for: the last one in the path (`v1`, `v1beta`, `v1alpha`), or Google's default.
     pub version: &'static str,
     /// `/t/<team>`: which team the client believes to belong to.
@@ -67,6 +71,7 @@ pub fn locate<'p>(method: &Method, path: &'p str, headers: &HeaderMap) -> Result
         Api::Responses => (Endpoint::Responses, Dialect::Responses),
         Api::Compact => (Endpoint::Compact, Dialect::Responses),
         Api::InputTokens => (Endpoint::InputTokens, Dialect::Responses),
+        Api::Stored(id, part) => return parsed.stored(method, id, part),
         Api::Hello => (Endpoint::Hello, Dialect::Anthropic),
         Api::Models => (Endpoint::Models, parsed.listing_dialect(headers)),
         Api::Model(raw) => return parsed.model(method, raw, path, headers),
@@ -113,9 +118,10 @@ pub fn dialect_guess(path: &str, has_anthropic_version: bool) -> Dialect {
 
 /// The path under which a provider serves an endpoint, to be put behind the provider's prefix.
 ///
-/// `version` and `model` matter to Gemini only; `model` becomes one path segment (RFC 3986 section 3.3), whatever it holds.
+/// `version` matters to Gemini only. `name` is Gemini's model, or the id of what is stored; it becomes one path segment
+/// (RFC 3986 section 3.3), whatever it holds.
 #[must_use]
-pub fn upstream_path(endpoint: Endpoint, version: &str, model: &str) -> Cow<'static, str> {
+pub fn upstream_path(endpoint: Endpoint, version: &str, name: &str) -> Cow<'static, str> {
     let action = match endpoint {
         Endpoint::Messages => return Cow::Borrowed("/v1/messages"),
         Endpoint::CountTokens => return Cow::Borrowed("/v1/messages/count_tokens"),
@@ -126,25 +132,29 @@ pub fn upstream_path(endpoint: Endpoint, version: &str, model: &str) -> Cow<'sta
         Endpoint::InputTokens => return Cow::Borrowed("/v1/responses/input_tokens"),
         Endpoint::Models => return Cow::Borrowed("/v1/models"),
         Endpoint::Hello => return Cow::Borrowed("/api/hello"),
-        Endpoint::Model => return Cow::Owned(gemini_path("v1", model, "")),
+        Endpoint::Model => return Cow::Owned(named_path(["/", "v1", "/models/"], name, "")),
+        Endpoint::Response | Endpoint::DeleteResponse => {
+            return Cow::Owned(named_path(["/v1/responses/", "", ""], name, ""));
+        }
+        Endpoint::CancelResponse => return Cow::Owned(named_path(["/v1/responses/", "", ""], name, "/cancel")),
+        Endpoint::ResponseItems => return Cow::Owned(named_path(["/v1/responses/", "", ""], name, "/input_items")),
         Endpoint::Generate => ":generateContent",
         Endpoint::StreamGenerate => ":streamGenerateContent",
         Endpoint::GeminiCountTokens => ":countTokens",
         Endpoint::EmbedContent => ":embedContent",
         Endpoint::BatchEmbedContents => ":batchEmbedContents",
     };
-    Cow::Owned(gemini_path(version, model, action))
+    Cow::Owned(named_path(["/", version, "/models/"], name, action))
 }
 
-fn gemini_path(version: &str, model: &str, action: &str) -> String {
-    let mut path = String::with_capacity("//models/".len() + version.len() + model.len() + action.len());
-    path.push('/');
-    path.push_str(version);
-    path.push_str("/models/");
-    if model.bytes().all(stays) {
-        path.push_str(model);
+fn named_path(before: [&str; 3], name: &str, behind: &str) -> String {
+    let before_len: usize = before.iter().map(|part| part.len()).sum();
+    let mut path = String::with_capacity(before_len + name.len() + behind.len());
+    before.iter().for_each(|part| path.push_str(part));
+    if name.bytes().all(stays) {
+        path.push_str(name);
     } else {
-        for byte in model.bytes() {
+        for byte in name.bytes() {
             if stays(byte) {
                 path.push(char::from(byte));
             } else {
@@ -153,7 +163,7 @@ fn gemini_path(version: &str, model: &str, action: &str) -> String {
             }
         }
     }
-    path.push_str(action);
+    path.push_str(behind);
     path
 }
 
@@ -179,17 +189,49 @@ enum Api<'p> {
     Responses,
     Compact,
     InputTokens,
+    /// A stored response, by its id, and what of it.
+    Stored(&'p str, Part),
     Hello,
     Models,
     /// What stands behind `models/`, without slashes at the end.
     Model(&'p str),
 }
 
-impl Api<'_> {
+/// What stands behind a stored response's id.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Whole,
+    Cancel,
+    Items,
+}
+
+impl<'p> Api<'p> {
     /// Whether its path goes on from the other's.
     fn is_below(self, other: Self) -> bool {
-        matches!((other, self), (Api::Messages, Api::CountTokens) | (Api::Responses, Api::Compact | Api::InputTokens))
+        matches!(
+            (other, self),
+            (Api::Messages, Api::CountTokens)
+                | (Api::Responses, Api::Compact | Api::InputTokens | Api::Stored(..))
+                | (Api::Stored(_, Part::Whole), Api::Stored(..))
+        )
     }
+
+    /// What a segment that means nothing by itself is behind this.
+    fn below(self, segment: &'p str) -> Option<Self> {
+        match (self, segment) {
+            (Api::Responses, id) if is_id(id) => Some(Api::Stored(id, Part::Whole)),
+            (Api::Stored(id, Part::Whole), "cancel") => Some(Api::Stored(id, Part::Cancel)),
+            (Api::Stored(id, Part::Whole), "input_items") => Some(Api::Stored(id, Part::Items)),
+            _ => None,
+        }
+    }
+}
+
+/// Without escapes: no provider needs one, and so nobody can read an id in another way than we do.
+fn is_id(id: &str) -> bool {
+    id.len() <= MAX_ID
+        && !matches!(id, "." | "..")
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~'))
 }
 
 /// A prefix that says which family of clients came this way.
@@ -254,7 +296,7 @@ fn parse(path: &str) -> Option<Parsed<'_>> {
                 continue;
             }
             "api" if next(&mut rest)? == "hello" => Api::Hello,
-            _ => return None,
+            segment => earlier?.below(segment)?,
         };
         // The same API twice is a base URL that was pasted whole (`/v1/messages` + `/v1/messages`). Two APIs are nonsense.
         if earlier.is_some_and(|earlier| earlier != api && !api.is_below(earlier)) {
@@ -280,7 +322,20 @@ fn next<'p>(rest: &mut &'p str) -> Option<&'p str> {
 impl<'p> Parsed<'p> {
     fn located(&self, endpoint: Endpoint, dialect: Dialect, model: Option<Cow<'p, str>>) -> Located<'p> {
         let version = self.version.unwrap_or(GEMINI_VERSION);
-        Located { endpoint, dialect, model, version, team_claim: self.team }
+        Located { endpoint, dialect, model, object: None, version, team_claim: self.team }
+    }
+
+    fn stored(&self, method: &Method, id: &'p str, part: Part) -> Result<Located<'p>, RequestError> {
+        let (endpoint, allow) = match part {
+            Part::Whole if method == Method::DELETE => (Endpoint::DeleteResponse, "GET, DELETE"),
+            Part::Whole => (Endpoint::Response, "GET, DELETE"),
+            Part::Cancel => (Endpoint::CancelResponse, "POST"),
+            Part::Items => (Endpoint::ResponseItems, "GET"),
+        };
+        if method.as_str() != endpoint.method() {
+            return Err(RequestError::MethodNotAllowed { allow });
+        }
+        Ok(Located { object: Some(id), ..self.located(endpoint, Dialect::Responses, None) })
     }
 
     /// Everybody's clients list models at `/v1/models`, each expecting a shape of its own.

@@ -17,6 +17,8 @@ mod tests;
 
 use std::ops::Range;
 
+use serde::Deserialize;
+
 use super::Endpoint;
 use super::json::{Key, MAX_KEY, Root, Scanner, Value, Want, Watch};
 use crate::error::BodyError;
@@ -28,6 +30,8 @@ pub const MAX_MODEL: usize = 256;
 const MODEL_RAW: usize = MAX_MODEL * 6 + 2;
 /// Longest spelling of a number or literal that is read.
 const SCALAR_RAW: usize = 64;
+/// Longest spelling of an id, or of the object around one, that is read.
+const ID_RAW: usize = 2048;
 
 /// What a body said.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -42,6 +46,12 @@ pub struct Peeked {
     pub n: Option<u64>,
     /// Chat's `stream_options.include_usage`.
     pub include_usage: Option<bool>,
+    /// The stored response that it goes on from (`previous_response_id`).
+    pub previous: Option<Box<str>>,
+    /// The stored conversation that it belongs to (`conversation`, or its `id`).
+    pub conversation: Option<Box<str>>,
+    /// `"store": false`: its answer cannot be asked for again. A hint: nothing is granted by it.
+    pub unstored: bool,
     /// The conversation, in the agent's words: printable ASCII, at most 128 bytes. A claim, never an authority.
     pub session: Option<Box<str>>,
 }
@@ -77,6 +87,9 @@ impl Peek {
     /// # Errors
     /// Everything in [`BodyError`] that a body can say of itself. After an error the rest is not read.
     pub fn feed(&mut self, frame: &[u8]) -> Result<(), BodyError> {
+        if self.watcher.api == Api::Stored {
+            return Ok(());
+        }
         self.scanner.feed(frame, &mut self.watcher)
     }
 
@@ -86,6 +99,9 @@ impl Peek {
     /// [`BodyError::Broken`] when it is cut short or empty, [`BodyError::FieldMissing`] without a model where there must be
     /// one.
     pub fn finish(self) -> Result<Peeked, BodyError> {
+        if self.watcher.api == Api::Stored {
+            return Ok(Peeked::default());
+        }
         self.scanner.finish()?;
         let Watcher { api, found, .. } = self.watcher;
         if found.model.is_none() && api.acts_on(Field::Model) {
@@ -112,6 +128,9 @@ enum Field {
     Metadata,
     UserId,
     PromptCacheKey,
+    Previous,
+    Conversation,
+    Store,
 }
 
 impl Field {
@@ -131,12 +150,16 @@ impl Field {
             Self::Metadata => "metadata",
             Self::UserId => "metadata.user_id",
             Self::PromptCacheKey => "prompt_cache_key",
+            Self::Previous => "previous_response_id",
+            Self::Conversation => "conversation",
+            Self::Store => "store",
         }
     }
 
-    /// Only sessions are read from these, and a session decides nothing that a second spelling could subvert.
+    /// Only sessions are read from these, and whether an id is worth keeping: neither decides anything that a second spelling
+    /// could subvert.
     fn is_hint(self) -> bool {
-        matches!(self, Self::Metadata | Self::UserId | Self::PromptCacheKey)
+        matches!(self, Self::Metadata | Self::UserId | Self::PromptCacheKey | Self::Store)
     }
 
     /// What is wanted of its value.
@@ -144,6 +167,7 @@ impl Field {
         match self {
             Self::Model => Want::Value { limit: MODEL_RAW },
             Self::UserId | Self::PromptCacheKey => Want::Value { limit: session::MAX_RAW },
+            Self::Previous | Self::Conversation => Want::Value { limit: ID_RAW },
             Self::StreamOptions | Self::GenerationConfig | Self::Metadata => Want::Enter,
             Self::Stream
             | Self::MaxTokens
@@ -152,7 +176,8 @@ impl Field {
             | Self::N
             | Self::IncludeUsage
             | Self::GeminiMaxOutput
-            | Self::CandidateCount => Want::Value { limit: SCALAR_RAW },
+            | Self::CandidateCount
+            | Self::Store => Want::Value { limit: SCALAR_RAW },
         }
     }
 }
@@ -168,6 +193,8 @@ enum Api {
     Gemini,
     /// No body of theirs says anything to us.
     Other,
+    /// They need no body: whatever there is, is not read.
+    Stored,
 }
 
 impl Api {
@@ -178,6 +205,9 @@ impl Api {
             Endpoint::Embeddings => Self::Embeddings,
             Endpoint::Responses | Endpoint::Compact | Endpoint::InputTokens => Self::Responses,
             Endpoint::Generate | Endpoint::StreamGenerate | Endpoint::GeminiCountTokens => Self::Gemini,
+            Endpoint::Response | Endpoint::DeleteResponse | Endpoint::CancelResponse | Endpoint::ResponseItems => {
+                Self::Stored
+            }
             Endpoint::EmbedContent | Endpoint::BatchEmbedContents => Self::Other,
             Endpoint::Models | Endpoint::Model | Endpoint::Hello => Self::Other,
         }
@@ -189,7 +219,7 @@ impl Api {
             Field::Stream => matches!(self, Self::Messages | Self::Chat | Self::Responses),
             Field::MaxTokens => matches!(self, Self::Messages | Self::Chat),
             Field::MaxCompletionTokens | Field::N | Field::StreamOptions | Field::IncludeUsage => self == Self::Chat,
-            Field::MaxOutputTokens => self == Self::Responses,
+            Field::MaxOutputTokens | Field::Previous | Field::Conversation | Field::Store => self == Self::Responses,
             Field::GenerationConfig | Field::GeminiMaxOutput | Field::CandidateCount => self == Self::Gemini,
             Field::Metadata | Field::UserId => self == Self::Messages,
             Field::PromptCacheKey => matches!(self, Self::Chat | Self::Responses),
@@ -210,6 +240,9 @@ impl Api {
             (None, b"generationConfig" | b"generation_config") => Field::GenerationConfig,
             (None, b"metadata") => Field::Metadata,
             (None, b"prompt_cache_key") => Field::PromptCacheKey,
+            (None, b"previous_response_id") => Field::Previous,
+            (None, b"conversation") => Field::Conversation,
+            (None, b"store") => Field::Store,
             (Some(Field::StreamOptions), b"include_usage") => Field::IncludeUsage,
             (Some(Field::GenerationConfig), b"maxOutputTokens" | b"max_output_tokens") => Field::GeminiMaxOutput,
             (Some(Field::GenerationConfig), b"candidateCount" | b"candidate_count") => Field::CandidateCount,
@@ -224,7 +257,7 @@ impl Api {
 struct Watcher {
     api: Api,
     /// A bit for each [`Field`] that was there.
-    seen: u16,
+    seen: u32,
     /// The field whose value comes.
     current: Option<Field>,
     /// The field whose object we are in.
@@ -247,7 +280,7 @@ impl Watch for Watcher {
             if escaped {
                 return Err(BodyError::FieldEscaped { field: field.name() });
             }
-            let bit = 1 << field as u16;
+            let bit = 1 << field as u32;
             if self.seen & bit != 0 {
                 return Err(BodyError::FieldDuplicated { field: field.name() });
             }
@@ -273,6 +306,9 @@ impl Watch for Watcher {
             }
             Field::UserId => self.found.session = value.raw.and_then(session::of_user_id),
             Field::PromptCacheKey => self.found.session = value.raw.and_then(session::of_cache_key),
+            Field::Previous => self.found.previous = id(name, &value)?,
+            Field::Conversation => self.found.conversation = id(name, &value)?,
+            Field::Store => self.found.unstored = value.raw == Some(b"false"),
             Field::StreamOptions | Field::GenerationConfig | Field::Metadata => {}
         }
         Ok(())
@@ -321,6 +357,24 @@ fn model(value: &Value<'_>) -> Result<ModelField, BodyError> {
         return Err(invalid);
     }
     Ok(ModelField { name, value: value.at.clone() })
+}
+
+/// A text, or an object with one as its `id`. `null` is as good as absent.
+fn id(field: &'static str, value: &Value<'_>) -> Result<Option<Box<str>>, BodyError> {
+    /// A second `id` is an error of its reader.
+    #[derive(Deserialize)]
+    struct Named {
+        id: Box<str>,
+    }
+    let read = match value.raw {
+        Some(b"null") => return Ok(None),
+        Some(raw @ [b'"', ..]) => serde_json::from_slice::<Box<str>>(raw).ok(),
+        Some(raw @ [b'{', ..]) if field == Field::Conversation.name() => {
+            serde_json::from_slice::<Named>(raw).ok().map(|named| named.id)
+        }
+        _ => None,
+    };
+    read.map(Some).ok_or(BodyError::FieldInvalid { field, want: "an id" })
 }
 
 /// `null` is as good as absent.

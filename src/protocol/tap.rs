@@ -19,6 +19,7 @@ mod anthropic;
 mod chat;
 mod gemini;
 mod kind;
+mod made;
 mod recent;
 mod responses;
 mod shape;
@@ -28,6 +29,7 @@ use super::Dialect;
 use super::json::{Root, Scanner};
 use super::sse::{Event, Splitter};
 use super::usage::Usage;
+use made::{Made, WithId};
 use watch::UsageWatch;
 
 /// What a frame brought.
@@ -78,6 +80,7 @@ struct Json {
     /// Gone after the first fault: a broken answer is passed on, not judged.
     scanner: Option<Scanner>,
     watch: UsageWatch,
+    made: Made,
 }
 
 impl Tap {
@@ -97,13 +100,33 @@ impl Tap {
     #[must_use]
     pub fn json(dialect: Dialect) -> Self {
         let scanner = Some(Scanner::new(Root::ObjectOrArray));
-        Self::new(Source::Json(Json { scanner, watch: UsageWatch::new(dialect) }))
+        Self::new(Source::Json(Json { scanner, watch: UsageWatch::new(dialect), made: Made::default() }))
     }
 
     /// For what we cannot read.
     #[must_use]
     pub fn blind() -> Self {
         Self::new(Source::Blind)
+    }
+
+    /// Also finds the id of what is made, where it is a response of the Responses dialect.
+    #[must_use]
+    pub fn finding_id(mut self) -> Self {
+        match &mut self.source {
+            Source::Responses(_, reader) => reader.made.want(),
+            Source::Json(json) => json.made.want(),
+            Source::Anthropic(..) | Source::Chat(..) | Source::Gemini(..) | Source::Blind => {}
+        }
+        self
+    }
+
+    /// The id of what is made, once, when it has passed; see [`Tap::finding_id`].
+    pub fn made(&mut self) -> Option<Box<str>> {
+        match &mut self.source {
+            Source::Responses(_, reader) => reader.made.take(),
+            Source::Json(json) => json.made.take(),
+            Source::Anthropic(..) | Source::Chat(..) | Source::Gemini(..) | Source::Blind => None,
+        }
     }
 
     fn new(source: Source) -> Self {
@@ -215,7 +238,11 @@ impl Json {
     fn feed(&mut self, frame: &[u8], progress: &mut Progress) {
         progress.content |= !frame.is_empty();
         let Some(scanner) = &mut self.scanner else { return };
-        let fault = scanner.feed(frame, &mut self.watch).is_err();
+        let fault = if self.made.is_wanted() {
+            scanner.feed(frame, &mut WithId { made: &mut self.made, usage: &mut self.watch }).is_err()
+        } else {
+            scanner.feed(frame, &mut self.watch).is_err()
+        };
         progress.failed |= self.watch.failed;
         progress.terminal |= scanner.is_complete();
         if fault {

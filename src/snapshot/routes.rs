@@ -20,6 +20,8 @@ pub struct Routes {
     pub patterns: [Vec<(Pattern, u32)>; 4],
     /// All routes.
     pub routes: Vec<Route>,
+    /// The one whose targets are asked for what they keep, by no model's name.
+    pub keepers: Option<u32>,
 }
 
 /// Where the calls for one configured model name go.

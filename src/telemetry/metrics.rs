@@ -35,6 +35,17 @@ pub struct Metrics {
     pub reload: Reload,
     /// Files that the process may have open; 0 until it is known.
     pub open_files_limit: AtomicU64,
+    /// The ids that providers made.
+    pub owned: OwnedIds,
+}
+
+/// What is counted of the ids that providers made.
+#[derive(Debug, Default)]
+pub struct OwnedIds {
+    /// Ids that are known.
+    pub known: AtomicU64,
+    /// Times that their file could not be read or written.
+    pub failures: AtomicU64,
 }
 
 /// What the config watcher reports.
@@ -122,6 +133,7 @@ impl Metrics {
             cores,
             reload: Reload::default(),
             open_files_limit: AtomicU64::new(0),
+            owned: OwnedIds::default(),
         }
     }
 
@@ -239,6 +251,18 @@ impl Metrics {
             "counter",
             "Lines of the access log that were dropped because its file could not keep up.",
             count(|c| &c.log_dropped),
+        );
+        page.single(
+            "tollgate_owned_ids",
+            "gauge",
+            "Ids that providers made and whose owner is known.",
+            self.owned.known.load(Relaxed),
+        );
+        page.single(
+            "tollgate_owned_ids_failures_total",
+            "counter",
+            "Times that the file of owned ids could not be read or written.",
+            self.owned.failures.load(Relaxed),
         );
         let r = &self.reload;
         page.single("tollgate_config_generation", "gauge", "Generation of the rules.", r.generation.load(Relaxed));

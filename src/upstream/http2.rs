@@ -157,7 +157,7 @@ pub fn render(attempt: &Attempt) -> Option<Request<Sending>> {
     let authority = attempt.target.provider.origin.authority.as_bytes();
     let uri = [b"https://", authority, &*attempt.path].concat();
     let mut request = Request::new(Sending::new(attempt.body.clone()));
-    *request.method_mut() = http::Method::POST;
+    *request.method_mut() = http::Method::from_bytes(attempt.call.endpoint.method().as_bytes()).ok()?;
     *request.uri_mut() = Uri::from_maybe_shared(Bytes::from(uri)).ok()?;
     *request.version_mut() = Version::HTTP_2;
     // The host is the URI's authority (section 8.3.1).

@@ -5,6 +5,7 @@
 mod coded;
 mod keys;
 mod scripted;
+mod stored;
 mod surface;
 
 use std::sync::Arc;

@@ -26,6 +26,7 @@ use tollgate::error::{Error, UpstreamError};
 use tollgate::journey::{AnswerBody, journey};
 use tollgate::ledger::Ledger;
 use tollgate::listen::Inbound;
+use tollgate::owned::Owned;
 use tollgate::policy::{Core, Ids};
 use tollgate::snapshot::live::{Follower, Live};
 use tollgate::telemetry::access_log::{Destination, Writer};
@@ -68,6 +69,7 @@ pub fn json(status: u16, body: &'static str) -> Act {
 #[derive(Debug)]
 pub struct Seen {
     pub provider: String,
+    pub method: &'static str,
     pub path: String,
     pub headers: http::HeaderMap,
     pub body: Vec<u8>,
@@ -97,11 +99,12 @@ impl Service<Attempt> for Scripted {
 
     fn call(&mut self, attempt: Attempt) -> Self::Future {
         let provider = attempt.target.provider.name.to_string();
+        let method = attempt.call.endpoint.method();
         let body = attempt.body.iter().flat_map(|f| f.to_vec()).collect();
         let path = String::from_utf8(attempt.path.to_vec()).unwrap();
         let mut headers = http::HeaderMap::with_capacity(32);
         headers.extend(attempt.headers().map(|(name, value)| (name.clone(), value.clone())));
-        self.0.seen.lock().unwrap().push(Seen { provider: provider.clone(), path, headers, body });
+        self.0.seen.lock().unwrap().push(Seen { provider: provider.clone(), method, path, headers, body });
         let act = self.0.acts.lock().unwrap().pop_front().expect("no act is left for this attempt");
         let stage = Arc::clone(&self.0);
         Box::pin(async move {
@@ -262,6 +265,10 @@ secret = { env = "KEY" }
 pub fn env(name: &str) -> Option<String> {
     match name {
         "KEY" => Some(KEY.to_owned()),
+        "MATE" => Some("tk-mate-0123456789".to_owned()),
+        "RIVAL" => Some("tk-rival-0123456789".to_owned()),
+        "LONE" => Some("tk-lone-0123456789".to_owned()),
+        "HERMIT" => Some("tk-hermit-0123456789".to_owned()),
         "CREDENTIAL" => Some("provider-secret".to_owned()),
         _ => None,
     }
@@ -289,6 +296,7 @@ impl Gateway {
             metrics: Arc::clone(&metrics),
             access_log: writer.for_core(0, &metrics),
             ledger: Arc::new(Ledger::default()),
+            owned: Arc::new(Owned::in_memory(1000, &metrics)),
             held_bodies: Arc::default(),
             strangers: Arc::default(),
             draining: Arc::new(AtomicBool::new(false)),

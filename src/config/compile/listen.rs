@@ -13,8 +13,9 @@ use tracing::level_filters::LevelFilter;
 use zeroize::Zeroizing;
 
 use super::{Context, time};
+use crate::config::Env;
 use crate::config::schema;
-use crate::config::startup::{Access, Listen, Log};
+use crate::config::startup::{Access, Listen, Log, State};
 use crate::config::units::{Address, At};
 use crate::tls::{self, Papers, Wrong};
 
@@ -128,6 +129,26 @@ pub fn log(cx: &mut Context<'_>, log: &schema::Log) -> Log {
             Some(schema::Access::File(path)) => Access::File(cx.path(path)),
         },
     }
+}
+
+pub fn state(cx: &mut Context<'_>, state: &schema::State, response_ids: Option<&At<u64>>) -> State {
+    let schema::State { directory } = state;
+    State {
+        directory: directory.as_ref().map_or_else(|| usual_folder(cx.env), |written| Some(cx.path(written))),
+        response_ids: count(cx, "limits.response_ids", response_ids, 10_000_000, 100_000),
+    }
+}
+
+/// Where a service manager says (systemd.exec(5), `StateDirectory=`: a list, of which the first is ours), else where the XDG
+/// base directory specification does.
+fn usual_folder(env: &Env<'_>) -> Option<PathBuf> {
+    let absolute = |path: &str| Some(PathBuf::from(path)).filter(|path| path.is_absolute());
+    let named = |name| env(name).and_then(|path| absolute(&path));
+    let given = env("STATE_DIRECTORY").and_then(|list| absolute(list.split(':').next().unwrap_or_default()));
+    given.or_else(|| {
+        let state = named("XDG_STATE_HOME").or_else(|| Some(named("HOME")?.join(".local").join("state")));
+        state.map(|state| state.join("tollgate"))
+    })
 }
 
 fn socket(cx: &mut Context<'_>, path: &str, given: Option<&At<Address>>, open: bool, default_port: u16) -> SocketAddr {

@@ -14,6 +14,9 @@ use crate::provider::{DialectSet, Provider};
 use crate::snapshot::routes::{Pattern, Places, Route, Routes, Target, UpstreamModel};
 use crate::telemetry::metrics::Metrics;
 
+/// What calls for stored things count under, in the place of a model.
+const STORED: &str = "stored";
+
 /// The model table, before its counters are bound.
 #[derive(Default)]
 pub struct Models {
@@ -37,11 +40,28 @@ impl Models {
     /// The table.
     pub fn bind(self, metrics: &Metrics) -> Routes {
         let Self { mut routes, drafts } = self;
+        let mut keepers: Vec<Arc<Target>> = Vec::new();
+        for Draft { provider, .. } in &drafts {
+            let known = |keeper: &Arc<Target>| keeper.provider.name == provider.name;
+            if provider.dialects.contains(Dialect::Responses) && !keepers.iter().any(known) {
+                let series = metrics.route(&provider.name, &STORED.into());
+                let (provider, model) = (Arc::clone(provider), UpstreamModel::Same);
+                // No model works for these calls, and one of them (cancel) makes room.
+                keepers.push(Arc::new(Target { provider, model, series, places: None }));
+            }
+        }
         routes.routes.extend(drafts.into_iter().map(|Draft { label, aliases, provider, model }| {
             let series = metrics.route(&provider.name, &label);
             let places = provider.max_inflight.map(|limit| Places { limit, taken: metrics.calls_at(&provider.name) });
             Route { label, aliases, targets: vec![Arc::new(Target { provider, model, series, places })] }
         }));
+        if !keepers.is_empty()
+            && let Ok(place) = u32::try_from(routes.routes.len())
+        {
+            // No name can be empty, so nobody reaches it by one.
+            routes.routes.push(Route { label: Arc::from(""), aliases: Vec::new(), targets: keepers });
+            routes.keepers = Some(place);
+        }
         routes
     }
 }

@@ -141,6 +141,24 @@ fn spellings_of_calls() {
 }
 
 #[test]
+fn stored_responses() {
+    let (get, post, delete) = (Method::GET, Method::POST, Method::DELETE);
+    for (method, path, endpoint, upstream) in [
+        (&get, "/v1/responses/resp_1", Endpoint::Response, "/v1/responses/resp_1"),
+        (&get, "/openai/responses/v1/responses/resp_1/", Endpoint::Response, "/v1/responses/resp_1"),
+        (&delete, "/t/a/v1/responses/resp_1", Endpoint::DeleteResponse, "/v1/responses/resp_1"),
+        (&post, "/backend-api/codex/responses/resp_1/cancel", Endpoint::CancelResponse, "/v1/responses/resp_1/cancel"),
+        (&get, "/responses/resp_1/input_items", Endpoint::ResponseItems, "/v1/responses/resp_1/input_items"),
+    ] {
+        let found = locate(method, path, &bare()).unwrap_or_else(|e| panic!("{path}: {e:?}"));
+        assert_eq!((found.endpoint, found.dialect, found.object), (endpoint, Responses, Some("resp_1")), "{path}");
+        assert_eq!(endpoint.method(), method.as_str(), "{path}");
+        assert_eq!(upstream_path(endpoint, "v1", "resp_1"), upstream, "{path}");
+    }
+    assert_eq!(locate(&post, "/v1/responses", &bare()).unwrap().object, None);
+}
+
+#[test]
 fn the_probe_of_claude_code() {
     for path in ["/api/hello", "/t/team-a/api/hello", "/anthropic/api/hello", "/v1/api/hello"] {
         locates(&Method::HEAD, path, Endpoint::Hello, Anthropic);
@@ -267,11 +285,17 @@ fn unknown_paths() {
         "/v1/chat",
         "/v1/chat/messages",
         "/v1/completions",
-        "/v1/responses/resp_1",
+        "/v1/responses/..",
+        "/v1/responses/resp%5F1",
+        "/v1/responses/resp_1/x",
+        "/v1/responses/resp_1/resp_2",
+        "/v1/responses/resp_1/cancel/cancel",
+        "/v1/responses/resp_1/responses",
+        "/v1/responses/compact/resp_1",
+        "/resp_1",
         "/v1/compact",
         "/v1/input_tokens",
         "/v1/messages/compact",
-        "/v1/responses/count_tokens",
         "/v1/responses/compact/responses",
         "/v1/responses/compact/input_tokens",
         "/v1/embeddings/x",
@@ -310,6 +334,10 @@ fn wrong_methods() {
         (Method::GET, "/v1/responses", "POST"),
         (Method::DELETE, "/responses", "POST"),
         (Method::GET, "/v1/responses/compact", "POST"),
+        (Method::POST, "/v1/responses/resp_1", "GET, DELETE"),
+        (Method::HEAD, "/v1/responses/resp_1", "GET, DELETE"),
+        (Method::GET, "/v1/responses/resp_1/cancel", "POST"),
+        (Method::DELETE, "/v1/responses/resp_1/input_items", "GET"),
         (Method::GET, "/v1/embeddings", "POST"),
         (Method::GET, "/v1beta/models/m:embedContent", "POST"),
         (Method::GET, "/v1beta/models/m:generateContent", "POST"),

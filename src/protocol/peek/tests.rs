@@ -94,6 +94,52 @@ fn an_embedding_says_its_model_and_nothing_else() {
 }
 
 #[test]
+fn stored_things_that_a_body_names() {
+    let named = |body: &str| {
+        let peeked = reads(Endpoint::Responses, body);
+        (peeked.previous.map(String::from), peeked.conversation.map(String::from), peeked.unstored)
+    };
+    let some = |id: &str| Some(id.to_owned());
+    assert_eq!(named(r#"{"model":"m","previous_response_id":"resp_1"}"#), (some("resp_1"), None, false));
+    let escaped = r#"{"model":"m","previous_response_id":"r\u0065sp_1","store":false}"#;
+    assert_eq!(named(escaped), (some("resp_1"), None, true), "a value may be spelled as it likes");
+    assert_eq!(named(r#"{"model":"m","conversation":"conv_1","store":true}"#), (None, some("conv_1"), false));
+    assert_eq!(named(r#"{"model":"m","conversation":{"id":"conv_1"}}"#), (None, some("conv_1"), false));
+    assert_eq!(named(r#"{"model":"m","conversation":null,"previous_response_id":null}"#), (None, None, false));
+    let inner = r#"{"model":"m","input":[{"previous_response_id":"resp_1"}],"metadata":{"conversation":"c"}}"#;
+    assert_eq!(named(inner), (None, None, false), "elsewhere they mean nothing");
+    let chat = reads(Endpoint::ChatCompletions, r#"{"model":"m","previous_response_id":7,"conversation":[]}"#);
+    assert_eq!((chat.previous, chat.conversation), (None, None), "Chat has no such fields");
+    for (field, value) in [
+        ("previous_response_id", "7"),
+        ("previous_response_id", r#"{"id":"resp_1"}"#),
+        ("conversation", "{}"),
+        ("conversation", r#"{"id":"a","id":"b"}"#),
+        ("conversation", r#"["a"]"#),
+    ] {
+        let body = format!(r#"{{"{field}":{value}}}"#);
+        refuses(Endpoint::Responses, &body, &BodyError::FieldInvalid { field, want: "an id" });
+    }
+    for (field, spelled) in
+        [("previous_response_id", r"previous_respons\u0065_id"), ("conversation", r"\u0063onversation")]
+    {
+        for endpoint in [Endpoint::Responses, Endpoint::Compact, Endpoint::InputTokens] {
+            let twice = format!(r#"{{"{field}":"a","{field}":"b"}}"#);
+            refuses(endpoint, &twice, &BodyError::FieldDuplicated { field });
+            let escaped = format!(r#"{{"{spelled}":"a"}}"#);
+            refuses(endpoint, &escaped, &BodyError::FieldEscaped { field });
+        }
+    }
+}
+
+#[test]
+fn what_needs_no_body_reads_none() {
+    for body in ["", "{", "nonsense"] {
+        assert_eq!(reads(Endpoint::CancelResponse, body), Peeked::default());
+    }
+}
+
+#[test]
 fn absent_is_absent() {
     let peeked = reads(Endpoint::ChatCompletions, r#"{"model":"m","max_tokens":null,"n":null,"stream_options":null}"#);
     assert_eq!((peeked.max_output, peeked.n, peeked.include_usage), (None, None, None));

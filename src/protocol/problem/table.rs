@@ -93,6 +93,8 @@ fn row(error: &Error) -> &'static Row {
             RequestError::PathUnknown { .. } => &PATH_UNKNOWN,
             RequestError::MethodNotAllowed { .. } => &METHOD_NOT_ALLOWED,
             RequestError::UpgradeRefused => &UPGRADE_REFUSED,
+            RequestError::ObjectUnknown { field: None, .. } => &OBJECT_UNKNOWN,
+            RequestError::ObjectUnknown { field: Some(_), .. } => &PREVIOUS_UNKNOWN,
             RequestError::EncodingUnsupported { .. } => &ENCODING_UNSUPPORTED,
         },
         Error::Body(e) => match e {
@@ -236,6 +238,19 @@ static UPGRADE_REFUSED: Row = Row {
     gemini: cell(426, "FAILED_PRECONDITION"),
     ..PLAIN
 };
+
+/// One face for what never was and what is somebody else's. Codex stops at no other code.
+const OBJECT_UNKNOWN: Row = Row {
+    anthropic: details(404, "not_found_error"),
+    chat: cell(404, ""),
+    responses: cell(404, ""),
+    codex: cell(404, "model_not_found"),
+    gemini: cell(404, "NOT_FOUND"),
+    ..PLAIN
+};
+
+/// The code by which clients know that they have to send the whole conversation.
+static PREVIOUS_UNKNOWN: Row = Row { responses: cell(404, "previous_response_not_found"), ..OBJECT_UNKNOWN };
 
 static ENCODING_UNSUPPORTED: Row = Row {
     anthropic: cell(415, "invalid_request_error"),

@@ -88,6 +88,18 @@ fn request(out: &mut Writer, error: &RequestError) {
         RequestError::UpgradeRefused => {
             out.say("Tollgate: WebSockets are not served here. Send the same call as a POST.");
         }
+        RequestError::ObjectUnknown { field, id } => {
+            out.say("Tollgate: nothing stored here that is yours has the id ");
+            out.quote(id);
+            match field {
+                None => out.say("."),
+                Some(field) => {
+                    out.say(" that ");
+                    out.quote(field);
+                    out.say(" names. Send the whole conversation without it.");
+                }
+            }
+        }
         RequestError::EncodingUnsupported { encoding } => {
             out.say("Tollgate: a request body with content-encoding ");
             out.quote(encoding);

@@ -1,5 +1,6 @@
 //! OpenAI Responses (<https://platform.openai.com/docs/api-reference/responses-streaming>).
 
+use super::made::Made;
 use super::watch::UsageWatch;
 use super::{Progress, kind};
 use crate::protocol::Dialect;
@@ -10,11 +11,12 @@ use crate::protocol::usage::Usage;
 #[derive(Debug)]
 pub struct Reader {
     watch: UsageWatch,
+    pub made: Made,
 }
 
 impl Default for Reader {
     fn default() -> Self {
-        Self { watch: UsageWatch::new(Dialect::Responses) }
+        Self { watch: UsageWatch::new(Dialect::Responses), made: Made::default() }
     }
 }
 
@@ -25,6 +27,7 @@ impl Reader {
 }
 
 enum Kind {
+    Created,
     Content,
     End,
     Failure,
@@ -37,6 +40,7 @@ fn classify(name: &[u8]) -> Option<Kind> {
     }
     Some(match name {
         b"response.output_item.added" | b"response.output_item.done" => Kind::Content,
+        b"response.created" => Kind::Created,
         b"response.completed" | b"response.incomplete" => Kind::End,
         b"response.failed" | b"error" => Kind::Failure,
         _ if name.starts_with(b"response.") => Kind::Nothing,
@@ -49,11 +53,14 @@ impl super::Reader for Reader {
     fn event(&mut self, event: Event<'_>, progress: &mut Progress) {
         match kind::of(event, classify) {
             Some(Kind::Content) => progress.content = true,
+            Some(Kind::Created) => self.made.seek_in_event(event.data),
             Some(Kind::End) => {
+                self.made.seek_in_event(event.data);
                 self.watch.read(event.data);
                 progress.terminal = true;
             }
             Some(Kind::Failure) => {
+                self.made.seek_in_event(event.data);
                 self.watch.read(event.data);
                 progress.failed = true;
                 progress.terminal = true;

@@ -415,3 +415,47 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_id_of_a_response_is_found_once_and_only_where_it_is_wanted() {
+    const CREATED: &str = "event: response.created\ndata: {\"type\":\"response.created\",\"sequence_number\":0,\"response\":{\"metadata\":{\"id\":\"no\"},\"id\":\"resp_1\",\"object\":\"response\",\"tools\":[{\"id\":\"no\"}]}}\n\n";
+    const UNNAMED: &str = "data: {\"type\":\"response.created\",\"response\":{\"id\":\"resp_1\"}}\n\n";
+    const ITEM: &str = "event: response.output_item.added\ndata: {\"item\":{\"id\":\"msg_1\"},\"id\":\"no\"}\n\n";
+    const DONE: &str = "event: response.completed\ndata: {\"response\":{\"id\":\"resp_1\",\"usage\":{\"input_tokens\":3,\"output_tokens\":4}}}\n\n";
+    for (name, events, after) in [
+        ("as it begins", vec![CREATED, ITEM, DONE], 0),
+        ("without an event line", vec![UNNAMED, ITEM, DONE], 0),
+        ("only at the end", vec![ITEM, DONE], 1),
+        ("a failure", vec!["data: {\"type\":\"response.failed\",\"response\":{\"id\":\"resp_1\"}}\n\n"], 0),
+    ] {
+        let mut tap = Tap::stream(Dialect::Responses).finding_id();
+        let mut deaf = Tap::stream(Dialect::Responses);
+        for (n, event) in events.iter().enumerate() {
+            assert_eq!(tap.feed(event.as_bytes()), deaf.feed(event.as_bytes()), "{name}");
+            assert_eq!(tap.made().as_deref(), (n == after).then_some("resp_1"), "{name} {n}");
+            assert_eq!(deaf.made(), None, "{name}");
+        }
+        assert_eq!(tap.usage(), deaf.usage(), "{name}");
+    }
+}
+
+#[test]
+fn the_id_of_a_json_answer_is_found_at_any_chunk_border() {
+    let body = br#"{"output":[{"id":"msg_1"}],"metadata":{"id":"no"},"id" : "resp_1","usage":{"input_tokens":3,"output_tokens":4},"id":"no"}"#;
+    for cut in 0..body.len() {
+        let mut tap = Tap::json(Dialect::Responses).finding_id();
+        let mut found = Vec::new();
+        for part in [&body[..cut], &body[cut..]] {
+            tap.feed(part);
+            found.extend(tap.made());
+        }
+        let ids: Vec<&str> = found.iter().map(|id| &**id).collect();
+        assert_eq!(ids, ["resp_1"], "{cut}");
+        assert_eq!(tap.usage().map(|usage| (usage.input, usage.output)), Some((3, 4)), "{cut}");
+    }
+    for body in [&br#"{"id":7}"#[..], br#"{"id":null}"#, b"{}", b"nonsense", br#"{"id":{"id":"no"}}"#] {
+        let mut tap = Tap::json(Dialect::Responses).finding_id();
+        tap.feed(body);
+        assert_eq!(tap.made(), None);
+    }
+}

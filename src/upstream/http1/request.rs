@@ -50,7 +50,9 @@ impl Outgoing {
         let together = body <= TOGETHER;
         let lines: usize = attempt.headers().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
         let mut head = Vec::with_capacity(attempt.path.len() + lines + 64 + if together { body } else { 0 });
-        head.extend_from_slice(b"POST ");
+        let method = attempt.call.endpoint.method();
+        head.extend_from_slice(method.as_bytes());
+        head.push(b' ');
         head.extend_from_slice(&attempt.path);
         head.extend_from_slice(b" HTTP/1.1\r\n");
         for (name, value) in attempt.headers() {
@@ -63,9 +65,13 @@ impl Outgoing {
             head.extend_from_slice(value.as_bytes());
             head.extend_from_slice(b"\r\n");
         }
-        head.extend_from_slice(b"content-length: ");
-        head.extend_from_slice(itoa::Buffer::new().format(body).as_bytes());
-        head.extend_from_slice(b"\r\n\r\n");
+        // Without a body, only a method that wants one says so (RFC 9110 section 8.6).
+        if body > 0 || method == "POST" {
+            head.extend_from_slice(b"content-length: ");
+            head.extend_from_slice(itoa::Buffer::new().format(body).as_bytes());
+            head.extend_from_slice(b"\r\n");
+        }
+        head.extend_from_slice(b"\r\n");
         let mut frames = attempt.body.clone().into_frames();
         if together {
             frames.iter().for_each(|frame| head.extend_from_slice(frame));
