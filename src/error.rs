@@ -66,6 +66,11 @@ pub enum RequestError {
         /// The path, without its query.
         path: Box<str>,
     },
+    /// An API whose use cannot be counted.
+    Unmetered {
+        /// What it deals with, in words.
+        what: &'static str,
+    },
     /// The path exists, for another method.
     MethodNotAllowed {
         /// The method that the path takes.
@@ -312,6 +317,7 @@ impl Error {
             },
             Self::Request(e) => match e {
                 RequestError::PathUnknown { .. } => Kind::PathUnknown,
+                RequestError::Unmetered { .. } => Kind::Unmetered,
                 RequestError::MethodNotAllowed { .. } => Kind::MethodNotAllowed,
                 RequestError::UpgradeRefused => Kind::UpgradeRefused,
                 RequestError::ObjectUnknown { .. } => Kind::ObjectUnknown,
@@ -382,6 +388,7 @@ kinds! {
     AgentNotAllowed = "agent_not_allowed",
     KeysTooManyFailed = "keys_too_many_failed",
     PathUnknown = "path_unknown",
+    Unmetered = "unmetered",
     MethodNotAllowed = "method_not_allowed",
     UpgradeRefused = "upgrade_refused",
     ObjectUnknown = "object_unknown",

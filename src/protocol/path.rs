@@ -10,6 +10,7 @@
 //! in `/t/<team>` is the key's (it is a claim).
 
 pub mod query;
+mod unmetered;
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -58,7 +59,8 @@ pub struct Located<'p> {
 ///
 /// # Errors
 ///
-/// [`RequestError::PathUnknown`] where no API lives, or the model in the path cannot be one;
+/// [`RequestError::PathUnknown`] where no API lives, or the model in the path cannot be one; [`RequestError::Unmetered`]
+/// where one lives whose use cannot be counted;
 /// [`RequestError::MethodNotAllowed`] for an API that takes another method; [`RequestError::UpgradeRefused`] for Codex's
 /// WebSocket, which must hear 426 whatever its key is.
 pub fn locate<'p>(method: &Method, path: &'p str, headers: &HeaderMap) -> Result<Located<'p>, RequestError> {
@@ -99,6 +101,7 @@ pub fn dialect_guess(path: &str, has_anthropic_version: bool) -> Dialect {
             "messages" | "complete" => return Dialect::Anthropic,
             "chat" | "completions" | "embeddings" => return Dialect::Chat,
             "responses" => return Dialect::Responses,
+            "cachedContents" => return Dialect::Gemini,
             "anthropic" => guess = Some(Dialect::Anthropic),
             "openai" => guess = Some(Dialect::Chat),
             "backend-api" => guess = Some(Dialect::Responses),
@@ -427,6 +430,9 @@ fn model_name(raw: &str) -> Option<Cow<'_, str>> {
 }
 
 fn unknown(path: &str) -> RequestError {
+    if let Some(what) = unmetered::named(path) {
+        return RequestError::Unmetered { what };
+    }
     RequestError::PathUnknown { path: path[..path.floor_char_boundary(MAX_ECHO)].into() }
 }
 

@@ -278,7 +278,6 @@ fn unknown_paths() {
         "/anthropic",
         "/t",
         "/t/team-a",
-        "/v1/messages/batches",
         "/v1/messages/count_tokens/messages",
         "/v1/count_tokens",
         "/v1/messages/chat/completions",
@@ -300,7 +299,6 @@ fn unknown_paths() {
         "/v1/responses/compact/input_tokens",
         "/v1/embeddings/x",
         "/v1/embeddings/responses",
-        "/v1/files",
         "/v2/messages",
         "/V1/Messages",
         "/v1/messagesx",
@@ -323,6 +321,25 @@ fn unknown_paths() {
     let long = format!("/{}", "é".repeat(MAX_ECHO));
     let Err(RequestError::PathUnknown { path }) = locate(&Method::POST, &long, &bare()) else { panic!("found") };
     assert!(path.len() <= MAX_ECHO && long.starts_with(&*path));
+}
+
+#[test]
+fn what_cannot_be_counted_is_said_so() {
+    for (path, what, dialect) in [
+        ("/v1/files", "files", Chat),
+        ("/v1beta/files/f1", "files", Gemini),
+        ("/v1/cachedContents", "cached contents", Gemini),
+        ("/v1/messages/batches", "batches", Anthropic),
+        ("/anthropic/v1/files", "files", Anthropic),
+        ("/v1/messages/batches/b1/results", "batches", Anthropic),
+        ("/openai/v1/images/edits", "images", Chat),
+        ("/backend-api/codex/realtime", "realtime sessions", Responses),
+    ] {
+        for method in [Method::GET, Method::POST, Method::DELETE] {
+            assert_eq!(locate(&method, path, &bare()), Err(RequestError::Unmetered { what }), "{method} {path}");
+        }
+        assert_eq!(dialect_guess(path, false), dialect, "{path}");
+    }
 }
 
 #[test]

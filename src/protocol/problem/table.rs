@@ -91,6 +91,7 @@ fn row(error: &Error) -> &'static Row {
         },
         Error::Request(e) => match e {
             RequestError::PathUnknown { .. } => &PATH_UNKNOWN,
+            RequestError::Unmetered { .. } => &UNMETERED,
             RequestError::MethodNotAllowed { .. } => &METHOD_NOT_ALLOWED,
             RequestError::UpgradeRefused => &UPGRADE_REFUSED,
             RequestError::ObjectUnknown { field: None, .. } => &OBJECT_UNKNOWN,
@@ -183,7 +184,7 @@ static TOO_MANY: Row = Row {
 };
 
 /// Responses gets Codex's cell: the client may be a Codex that calls itself something else.
-static AGENT_REFUSED: Row = Row {
+const FORBIDDEN: Row = Row {
     anthropic: details(403, "permission_error"),
     chat: cell(403, "permission_denied"),
     responses: cell(403, "inference_hook_denied"),
@@ -191,6 +192,10 @@ static AGENT_REFUSED: Row = Row {
     gemini: cell(403, "PERMISSION_DENIED"),
     ..PLAIN
 };
+
+static AGENT_REFUSED: Row = FORBIDDEN;
+
+static UNMETERED: Row = FORBIDDEN;
 
 static MODEL_REFUSED: Row = Row {
     anthropic: details(403, "permission_error"),

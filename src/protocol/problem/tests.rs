@@ -24,6 +24,7 @@ fn samples(key: &str, model: &str, provider: &str, path: &str) -> Vec<Error> {
         KeyError::Conflict.into(),
         KeyError::AgentNotAllowed { key: key(), agent: "codex" }.into(),
         RequestError::PathUnknown { path: path.into() }.into(),
+        RequestError::Unmetered { what: "files" }.into(),
         RequestError::MethodNotAllowed { allow: "POST" }.into(),
         RequestError::UpgradeRefused.into(),
         RequestError::ObjectUnknown { field: None, id: path.into() }.into(),

@@ -80,6 +80,11 @@ fn request(out: &mut Writer, error: &RequestError) {
             out.quote(path);
             out.say(". Check the base URL that the agent is set to.");
         }
+        RequestError::Unmetered { what } => {
+            out.say("Tollgate: ");
+            out.text(what);
+            out.say(" cannot be counted, so this gateway does not pass them on. Ask whoever runs it for another way.");
+        }
         RequestError::MethodNotAllowed { allow } => {
             out.say("Tollgate: this path takes ");
             out.text(allow);
