@@ -26,6 +26,8 @@ const MAX_LINE: u64 = 1024;
 const RETRY: Duration = Duration::from_secs(2);
 /// A file of fewer lines is never worth making anew.
 const SMALL: usize = 1024;
+/// Beside the file, which is replaced now and then.
+const LOCK: &str = "owned-ids.lock";
 /// Ids that are copied under one lock.
 const PAGE: usize = 512;
 
@@ -49,6 +51,11 @@ struct Open {
 impl Journal {
     pub fn new(folder: &Path, shared: Arc<Shared>) -> Self {
         Self { folder: folder.to_owned(), shared, read: 0, lines: 0 }
+    }
+
+    /// Whether another process may be writing still: one that hands over to this one, say.
+    pub fn is_shared(&self) -> bool {
+        self.folder.join(LOCK).exists()
     }
 
     /// Reads what earlier runs have left, and what another process has written since.
@@ -143,7 +150,7 @@ impl Journal {
 
     fn open(&mut self) -> io::Result<Open> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
-        let lock = options().open(self.folder.join("owned-ids.lock"))?;
+        let lock = options().open(self.folder.join(LOCK))?;
         lock.try_lock().map_err(|error| match error {
             TryLockError::Error(error) => error,
             TryLockError::WouldBlock => io::Error::other("another Tollgate writes to this folder"),

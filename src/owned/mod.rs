@@ -75,6 +75,8 @@ impl Owned {
         let (sender, receiver) = sync_channel(QUEUE);
         let mut journal = Journal::new(folder, Arc::clone(&owned.shared));
         journal.load();
+        // Then what the other one learns to its end is read once the file is ours.
+        owned.shared.stale.store(journal.is_shared(), Relaxed);
         let thread = std::thread::Builder::new().name("owned-ids".to_owned());
         match thread.spawn(move || journal.run(&receiver)) {
             Ok(thread) => *owned.journal() = Some((sender, thread)),
@@ -128,6 +130,12 @@ impl Owned {
 
     fn journal(&self) -> MutexGuard<'_, Option<(SyncSender<String>, JoinHandle<()>)>> {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        self.finish();
     }
 }
 

@@ -138,6 +138,20 @@ fn a_disk_that_fails_costs_no_call_and_is_written_when_it_is_well() {
 }
 
 #[test]
+fn a_successor_learns_what_its_predecessor_learnt_last() {
+    let dir = tempfile::tempdir().unwrap();
+    let old = Owned::kept_in(dir.path(), 9, &metrics());
+    learn(&old, "resp_1", team("a"));
+    soon("the old one has the file", || dir.path().join("owned-ids").exists());
+    let new = Owned::kept_in(dir.path(), 9, &metrics());
+    learn(&old, "resp_2", team("a"));
+    old.finish();
+    let finds = || new.maker(Object::Response, "resp_2", &team("a")).is_some();
+    soon("the new one reads it, with nothing of its own to write", finds);
+    new.finish();
+}
+
+#[test]
 fn a_second_process_waits_for_the_first_and_loses_nothing_of_it() {
     let dir = tempfile::tempdir().unwrap();
     let first = Owned::kept_in(dir.path(), 9, &metrics());
