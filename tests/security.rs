@@ -43,6 +43,9 @@ const SETTINGS: &[Setting] = &[
     ("unknown keys of one address in a minute", "limits.failed_keys", Count, |l| {
         l.prepared.0.limits.failed_keys.into()
     }),
+    ("ids of stored responses, the oldest go first", "limits.response_ids", Count, |l| {
+        count(l.startup.state.response_ids)
+    }),
     ("between two pieces of a request's body", "timeouts.body", Time, |l| micros(l.prepared.0.timeouts.body)),
     ("a silent stream before a keep-alive", "timeouts.keepalive", Time, |l| micros(l.prepared.0.timeouts.keepalive)),
     ("to connect to a provider: name, TCP, proxy, TLS", "timeouts.connect", Time, |l| {
@@ -90,6 +93,12 @@ const FIXED: &[Fixed] = &[
     ("a session id or a user's claim in a header", "agent/detect.rs", "MAX_ID", Bytes),
     ("a session id in a body", "protocol/peek/session.rs", "MAX_SESSION", Bytes),
     ("an event of a stream that is looked into", "protocol/mod.rs", "MAX_EVENT", Bytes),
+    ("an id of something stored, in a path", "protocol/path.rs", "MAX_ID", Bytes),
+    ("the same where a body names it, as spelled", "protocol/peek.rs", "ID_RAW", Bytes),
+    ("the same in an answer, as spelled", "protocol/tap/made.rs", "MAX_RAW", Bytes),
+    ("the same where it is kept", "owned/mod.rs", "MAX_ID", Bytes),
+    ("ids on their way to the disk, then the file is made anew", "owned/mod.rs", "QUEUE", Count),
+    ("a line of their file", "owned/journal.rs", "MAX_LINE", Bytes),
     ("a usage object that is read", "protocol/tap/watch.rs", "MAX_USAGE", Bytes),
     ("start-up events held back while another target may be tried", "policy/failover.rs", "HOLD_BYTES", Bytes),
     ("the same in time", "policy/failover.rs", "HOLD_TIME", Time),
@@ -143,6 +152,10 @@ const OTHERS: &[(&str, &str)] = &[
     ("config/watch.rs PATIENCE", "settling of edits"),
     ("config/watch.rs QUIET", "settling of edits"),
     ("config/watch.rs ROUNDS", "settling of edits"),
+    ("owned/journal.rs BATCH", "a step of writing"),
+    ("owned/journal.rs PAGE", "a step of writing"),
+    ("owned/journal.rs RETRY", "nobody waits for it"),
+    ("owned/journal.rs SMALL", "when making a file anew pays"),
     ("policy/mod.rs STEP", "request ids"),
     ("protocol/headers/table.rs BUCKETS", "an index"),
     ("protocol/json.rs MAX_KEY", "follows from the keys that we act on"),
