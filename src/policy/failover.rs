@@ -190,7 +190,8 @@ async fn judge<A: Answer>(response: Response<A>, call: &Call, target: &Target, m
     // Gemini says 400 for a bad key, with a reason inside (google.rpc.ErrorInfo).
     if ours && status == 400 && call.dialect == Dialect::Gemini {
         before = read_error(&mut answer, provider.timeouts.idle).await?;
-        if before.iter().any(|frame| memchr::memmem::find(frame, b"API_KEY_INVALID").is_some()) {
+        // Joined, for the reason may lie across two frames; bounded by ERROR_BYTES, and rare.
+        if memchr::memmem::find(&before.concat(), b"API_KEY_INVALID").is_some() {
             return Err(refused().into());
         }
     }

@@ -371,6 +371,11 @@ async fn a_refused_credential_is_our_business() {
     let gateway = Gateway::new(vec![json(400, bad)]);
     let answer = gateway.ask(post("/v1beta/models/m:generateContent", "{}")).await;
     assert_eq!(answer.status(), 424);
+    // The reason across two frames was once missed.
+    let (one, two) = bad.split_at(bad.find("KEY_INVALID").unwrap());
+    let frames = [one, two].map(|part| Step::Data(Bytes::from_static(part.as_bytes()))).to_vec();
+    let gateway = Gateway::new(vec![Act::Answer { status: 400, kind: "application/json", frames }]);
+    assert_eq!(gateway.ask(post("/v1beta/models/m:generateContent", "{}")).await.status(), 424);
     let other = r#"{"error":{"code":400,"status":"INVALID_ARGUMENT"}}"#;
     let gateway = Gateway::new(vec![json(400, other)]);
     let answer = gateway.ask(post("/v1beta/models/m:generateContent", "{}")).await;
