@@ -5,7 +5,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -52,6 +52,8 @@ struct Provider {
     resets: AtomicU64,
     body_bytes: AtomicU64,
     go: Semaphore,
+    /// New connections are accepted and then nothing is said on them.
+    mute: AtomicBool,
 }
 
 struct Process(Child);
@@ -95,6 +97,7 @@ async fn setting(alpn: &[&[u8]], script: Script) -> Setting {
         resets: AtomicU64::new(0),
         body_bytes: AtomicU64::new(0),
         go: Semaphore::new(0),
+        mute: AtomicBool::new(false),
     });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -112,6 +115,7 @@ name = "p"
 speaks = ["chat"]
 base_url = "https://localhost:{port}"
 ca_file = "ca.pem"
+timeouts = {{ connect = "1s" }}
 [[model]]
 name = "*"
 provider = "p"
@@ -138,6 +142,9 @@ async fn accept(listener: tokio::net::TcpListener, tls: TlsAcceptor, provider: A
         let (tcp, _) = listener.accept().await.unwrap();
         let (tls, provider) = (tls.clone(), Arc::clone(&provider));
         tokio::spawn(async move {
+            if provider.mute.load(SeqCst) {
+                return std::future::pending().await;
+            }
             let Ok(stream) = tls.accept(tcp).await else { return };
             provider.connections.fetch_add(1, SeqCst);
             if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
@@ -299,6 +306,23 @@ async fn a_provider_that_goes_away_is_called_on_a_new_connection() {
         assert_eq!(call(at.gateway, ASK).await.0, 200);
     }
     assert!(at.provider.connections.load(SeqCst) >= 10, "{}", at.provider.connections.load(SeqCst));
+}
+
+/// Those who waited for the one that opens a connection once waited for each other, a connect time-out each.
+#[tokio::test]
+async fn a_provider_that_has_gone_mute_keeps_nobody_waiting_for_the_others() {
+    let at = setting(&[b"h2"], |_| Act::AnswerAndGoAway).await;
+    assert_eq!(call(at.gateway, ASK).await.0, 200);
+    at.provider.mute.store(true, SeqCst);
+    // The connection that is going away is let go of first.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let began = Instant::now();
+    let calls: Vec<_> = (0..8).map(|_| tokio::spawn(call(at.gateway, ASK))).collect();
+    for call in calls {
+        assert_eq!(call.await.unwrap().0, 503);
+    }
+    let took = began.elapsed();
+    assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(4), "{took:?}");
 }
 
 #[tokio::test]

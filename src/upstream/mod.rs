@@ -117,9 +117,10 @@ async fn negotiate(pool: Arc<Pool>, provider: &Provider, attempt: Attempt) -> Re
             return answered;
         }
     }
-    // One opens, the others wait for it: a hundred requests need one connection.
+    // One opens, the others wait for it: a hundred requests need one connection. But no longer than that may take, or with a
+    // provider that does not answer each would wait for all before it.
     let turn = match pool.opening(origin) {
-        Some(gate) => gate.acquire_owned().await.ok(),
+        Some(gate) => tokio::time::timeout(provider.timeouts.connect, gate.acquire_owned()).await.ok(),
         None => None,
     };
     let opened_meanwhile = if attempt.fresh { None } else { pool.lease(origin) };
