@@ -29,12 +29,9 @@ type Setting = (&'static str, &'static str, Of, fn(&Loaded) -> u64);
 
 const SETTINGS: &[Setting] = &[
     ("client connections at one time", "listen.max_connections", Count, |l| count(l.startup.listen.max_connections)),
-    (
-        "from a connection's beginning (TLS included) or the last answer to a request's head",
-        "listen.header_timeout",
-        Time,
-        |l| micros(l.startup.listen.header_timeout),
-    ),
+    ("from a connection's beginning (TLS included) to its first request's head", "listen.header_timeout", Time, |l| {
+        micros(l.startup.listen.header_timeout)
+    }),
     ("a connection idle between two requests", "listen.idle_timeout", Time, |l| micros(l.startup.listen.idle_timeout)),
     ("streams under way at shutdown", "listen.drain", Time, |l| micros(l.startup.listen.drain)),
     ("one request's body", "limits.request_body", Bytes, |l| l.prepared.0.limits.request_body),

@@ -66,7 +66,8 @@ pub struct Listen {
     pub workers: Option<At<u64>>,
     /// Client connections at one time, over all workers. Default: 16384.
     pub max_connections: Option<At<u64>>,
-    /// From a connection's first byte (or the last answer's end) to the end of a request's head. Default: 15s.
+    /// From a connection's beginning, TLS included, to the end of its first request's head. A later request's must be complete
+    /// within `idle_timeout`. Default: 15s.
     pub header_timeout: Option<At<Time>>,
     /// How long a connection may idle between two requests. Default: 5m.
     pub idle_timeout: Option<At<Time>>,
