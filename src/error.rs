@@ -76,6 +76,8 @@ pub enum RequestError {
         /// The method that the path takes.
         allow: &'static str,
     },
+    /// The request does not say exactly once, and validly, whom it is for.
+    HostInvalid,
     /// A WebSocket (or other) upgrade, which Codex gives up for plain HTTP on a 426.
     UpgradeRefused,
     /// Nothing stored has this id, or it is not the caller's: nobody learns which.
@@ -319,6 +321,7 @@ impl Error {
                 RequestError::PathUnknown { .. } => Kind::PathUnknown,
                 RequestError::Unmetered { .. } => Kind::Unmetered,
                 RequestError::MethodNotAllowed { .. } => Kind::MethodNotAllowed,
+                RequestError::HostInvalid => Kind::HostInvalid,
                 RequestError::UpgradeRefused => Kind::UpgradeRefused,
                 RequestError::ObjectUnknown { .. } => Kind::ObjectUnknown,
                 RequestError::EncodingUnsupported { .. } => Kind::EncodingUnsupported,
@@ -390,6 +393,7 @@ kinds! {
     PathUnknown = "path_unknown",
     Unmetered = "unmetered",
     MethodNotAllowed = "method_not_allowed",
+    HostInvalid = "host_invalid",
     UpgradeRefused = "upgrade_refused",
     ObjectUnknown = "object_unknown",
     EncodingUnsupported = "encoding_unsupported",

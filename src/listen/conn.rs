@@ -14,8 +14,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, HeaderValue};
-use http::{Request, Response};
+use http::header::{CONNECTION, HOST, HeaderValue};
+use http::{Request, Response, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -125,8 +125,9 @@ where
     S: Service<Inbound<ClientBody>, Response = Response<B>, Error = Infallible>,
 {
     let serving = Serving::begin(&line);
+    let addressed = is_addressed(&request);
     let request = request.map(|incoming| ClientBody::of_http1(incoming, Arc::clone(&line)));
-    let mut response = pin!(service.oneshot(Inbound { request, peer }));
+    let mut response = pin!(service.oneshot(Inbound { request, peer, addressed }));
     let response = poll_fn(|cx| wake::with_task(cx, |cx| response.as_mut().poll(cx))).await;
     let unread = line.unread.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(body) = unread {
@@ -140,6 +141,18 @@ where
         }
         response.map(|body| Served { body, serving })
     })
+}
+
+/// Exactly one `host`, which is an authority or empty (RFC 9112 section 3.2); HTTP/1.0 may do without.
+fn is_addressed(request: &Request<Incoming>) -> bool {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) => {
+            host.as_bytes().iter().all(|b| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%:[]".contains(b))
+        }
+        (None, None) => request.version() == Version::HTTP_10,
+        _ => false,
+    }
 }
 
 async fn read_on(mut body: Incoming) {

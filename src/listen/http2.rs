@@ -114,6 +114,6 @@ where
 {
     let serving = Serving::begin(&line);
     let request = request.map(ClientBody::of_http2);
-    let response = service.oneshot(Inbound { request, peer }).await;
+    let response = service.oneshot(Inbound { request, peer, addressed: true }).await;
     response.map(|response| response.map(|body| Served { body, serving }))
 }

@@ -42,8 +42,11 @@ pub struct Settings {
 pub struct Inbound<B> {
     /// As it was parsed.
     pub request: http::Request<B>,
-    /// The other end of its connection.
+    /// The client, as far as proxies that we believe have named it.
     pub peer: SocketAddr,
+    /// It says once, and validly, whom it is for (RFC 9112 section 3.2). We route nothing by it; but a request that another
+    /// server on the way may have read otherwise is not served.
+    pub addressed: bool,
 }
 
 /// One listening socket per core on the same address. With port 0 the kernel chooses one port for all.

@@ -70,7 +70,10 @@ fn arrive<B>(core: &Core, inbound: Inbound<B>) -> Arrival<B> {
     let (head, body) = inbound.request.into_parts();
     let whole = head.uri.path();
     let (mount, rest) = rules.mounts.find(whole).map_or((None, whole), |(mount, rest)| (Some(mount), rest));
-    let found = path::locate(&head.method, rest, &head.headers);
+    let found = match inbound.addressed {
+        true => path::locate(&head.method, rest, &head.headers),
+        false => Err(RequestError::HostInvalid),
+    };
     let team_claim = found.as_ref().ok().and_then(|l| l.team_claim).map(Box::from);
     let (dialect, door) = enter(found, mount, rest, &head.headers);
     let agent = mount.and_then(|m| m.agent).unwrap_or_else(|| detect::detect(&head.headers, dialect));

@@ -149,10 +149,9 @@ fn heads() -> Vec<Row> {
         line("bytes beyond ASCII", Either, "x: caf\u{e9}\r\n"),
         row("bare LFs", Either, post(&length, BODY).replace("\r\n", "\n")),
         edit("a folded first line", Refused, "host", " host"),
-        // RFC 9112 section 3.2 wants 400 for these three. The gateway reads no host, and sends its provider's: it decides nothing.
-        edit("no host", Either, "host: gateway\r\n", ""),
-        edit("two hosts", Either, "host: gateway\r\n", "host: gateway\r\nhost: evil\r\n"),
-        edit("a host that is none", Either, "host: gateway", "host: a b"),
+        edit("no host", Refused, "host: gateway\r\n", ""),
+        edit("two hosts", Refused, "host: gateway\r\n", "host: gateway\r\nhost: evil\r\n"),
+        edit("a host that is none", Refused, "host: gateway", "host: a b"),
         edit("an empty line first", Either, "POST", "\r\nPOST"),
         edit("a blank first", Refused, "POST", " POST"),
         edit("two blanks", Refused, "POST ", "POST  "),

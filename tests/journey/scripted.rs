@@ -308,7 +308,7 @@ impl Gateway {
 
     pub fn call(&self, request: Request<Upload>) -> impl Future<Output = Result<Answered, Infallible>> + Send + use<> {
         let peer = ([127, 0, 0, 1], 4000).into();
-        journey(&self.core, Scripted(Arc::clone(&self.stage))).oneshot(Inbound { request, peer })
+        journey(&self.core, Scripted(Arc::clone(&self.stage))).oneshot(Inbound { request, peer, addressed: true })
     }
 
     pub async fn ask(&self, request: Request<Upload>) -> Answered {

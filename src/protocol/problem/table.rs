@@ -93,6 +93,7 @@ fn row(error: &Error) -> &'static Row {
             RequestError::PathUnknown { .. } => &PATH_UNKNOWN,
             RequestError::Unmetered { .. } => &UNMETERED,
             RequestError::MethodNotAllowed { .. } => &METHOD_NOT_ALLOWED,
+            RequestError::HostInvalid => &BAD_REQUEST,
             RequestError::UpgradeRefused => &UPGRADE_REFUSED,
             RequestError::ObjectUnknown { field: None, .. } => &OBJECT_UNKNOWN,
             RequestError::ObjectUnknown { field: Some(_), .. } => &PREVIOUS_UNKNOWN,

@@ -26,6 +26,7 @@ fn samples(key: &str, model: &str, provider: &str, path: &str) -> Vec<Error> {
         RequestError::PathUnknown { path: path.into() }.into(),
         RequestError::Unmetered { what: "files" }.into(),
         RequestError::MethodNotAllowed { allow: "POST" }.into(),
+        RequestError::HostInvalid.into(),
         RequestError::UpgradeRefused.into(),
         RequestError::ObjectUnknown { field: None, id: path.into() }.into(),
         RequestError::ObjectUnknown { field: Some("previous_response_id"), id: path.into() }.into(),

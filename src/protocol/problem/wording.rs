@@ -90,6 +90,9 @@ fn request(out: &mut Writer, error: &RequestError) {
             out.text(allow);
             out.say(" only.");
         }
+        RequestError::HostInvalid => out.say(
+            "Tollgate: the request needs exactly one valid host header. A proxy in between, or the client, sends none or two.",
+        ),
         RequestError::UpgradeRefused => {
             out.say("Tollgate: WebSockets are not served here. Send the same call as a POST.");
         }
