@@ -2,9 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
 
+#[expect(dead_code, reason = "shared with tests that start more of it")]
+mod program;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -21,7 +24,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-const KEY: &str = "tk-0123456789abcdef";
+use program::{KEY, Process, free};
+
 const ANSWER: &[u8] = br#"{"id":"c","model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1}}"#;
 /// Nobody resolves it: it reaches the provider only as a name, through a proxy.
 const NAME: &str = "provider.invalid";
@@ -136,16 +140,9 @@ const FINE: &str = "HTTP/1.1 200 Connection established\r\nproxy-agent: test\r\n
 struct Gateway {
     address: SocketAddr,
     admin: SocketAddr,
-    process: Child,
+    _process: Process,
     file: PathBuf,
     log: PathBuf,
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }
 
 fn rules(address: SocketAddr, admin: SocketAddr, rest: &str) -> String {
@@ -158,7 +155,6 @@ fn rules(address: SocketAddr, admin: SocketAddr, rest: &str) -> String {
 
 /// `rest` is the provider's own lines, and perhaps further tables.
 async fn gateway(dir: &Path, rest: &str, environment: &[(&str, String)]) -> Gateway {
-    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (address, admin) = (free(), free());
     let (file, log) = (dir.join("tollgate.toml"), dir.join("log"));
     std::fs::write(&file, rules(address, admin, rest)).unwrap();
@@ -166,7 +162,7 @@ async fn gateway(dir: &Path, rest: &str, environment: &[(&str, String)]) -> Gate
     command.args(["serve", "--config", file.to_str().unwrap()]).env_clear().env("KEY", KEY);
     command.envs(environment.iter().map(|(name, value)| (name, value)));
     let process = command.stdout(Stdio::null()).stderr(std::fs::File::create(&log).unwrap()).spawn().unwrap();
-    let gateway = Gateway { address, admin, process, file, log };
+    let gateway = Gateway { address, admin, _process: Process(process), file, log };
     let deadline = Instant::now() + Duration::from_secs(10);
     while TcpStream::connect(address).await.is_err() {
         assert!(Instant::now() < deadline, "{}", std::fs::read_to_string(&gateway.log).unwrap());

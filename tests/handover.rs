@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
 
-use std::net::{SocketAddr, TcpListener};
+mod program;
+
+use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
@@ -16,29 +18,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-const KEY: &str = "tk-0123456789abcdef";
-
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn tollgate(arguments: &[&str]) -> Process {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
-    Process(command.args(arguments).env("KEY", KEY).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
-}
-
-async fn listens(address: SocketAddr) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while TcpStream::connect(address).await.is_err() {
-        assert!(Instant::now() < deadline, "nothing listens on {address}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
+use program::{KEY, Process, free, listens, tollgate};
 
 fn configure(dir: &Path, gateway: SocketAddr, admin: SocketAddr, mock: SocketAddr) -> String {
     let config = format!(
@@ -126,7 +106,6 @@ async fn call(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_request_fails_and_no_stream_breaks() {
     let dir = tempfile::tempdir().unwrap();
-    let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (gateway, admin, provider) = (free(), free(), free());
     let config = configure(dir.path(), gateway, admin, provider);
     // A stream takes two seconds.
@@ -175,7 +154,6 @@ async fn no_request_fails_and_no_stream_breaks() {
 #[tokio::test]
 async fn the_same_addresses_without_a_handover_are_an_error() {
     let dir = tempfile::tempdir().unwrap();
-    let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (gateway, admin) = (free(), free());
     let config = configure(dir.path(), gateway, admin, free());
     let first = tollgate(&["serve", "--config", &config]);
@@ -191,7 +169,6 @@ async fn the_same_addresses_without_a_handover_are_an_error() {
 #[tokio::test]
 async fn the_service_manager_is_told() {
     let dir = tempfile::tempdir().unwrap();
-    let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (gateway, admin) = (free(), free());
     let config = configure(dir.path(), gateway, admin, free());
     let path = dir.path().join("notify");

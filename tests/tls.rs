@@ -3,9 +3,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
 
-use std::net::{SocketAddr, TcpListener};
+mod program;
+
+use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,7 +24,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-const KEY: &str = "tk-0123456789abcdef";
+use program::{KEY, Process, free, listens, tollgate};
+
 const ASK: &str = r#"{"model":"m","messages":[{"role":"user","content":"hello"}]}"#;
 const ASK_STREAM: &str = r#"{"model":"m","stream":true,"messages":[{"role":"user","content":"hello"}]}"#;
 
@@ -47,15 +50,6 @@ impl Ca {
     }
 }
 
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 struct Gateway {
     process: Process,
     _mock: Process,
@@ -63,23 +57,6 @@ struct Gateway {
     address: SocketAddr,
     admin: SocketAddr,
     ca: Ca,
-}
-
-fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
-fn tollgate(arguments: &[&str]) -> Process {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
-    Process(command.args(arguments).env("KEY", KEY).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
-}
-
-async fn wait_for(address: SocketAddr) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while TcpStream::connect(address).await.is_err() {
-        assert!(Instant::now() < deadline, "nothing listens on {address}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
 }
 
 impl Gateway {
@@ -124,8 +101,8 @@ secret = {{ env = "KEY" }}
         let arguments = [&["mock", "--listen", &listen], simulator].concat();
         let mock = (tollgate(&arguments), mock);
         let process = tollgate(&["serve", "--config", path.to_str().unwrap()]);
-        wait_for(mock.1).await;
-        wait_for(address).await;
+        listens(mock.1).await;
+        listens(address).await;
         Self { process, _mock: mock.0, dir, address, admin, ca }
     }
 

@@ -2,8 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
 
-use std::net::{SocketAddr, TcpListener};
-use std::process::{Child, Command, Stdio};
+mod program;
+
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
@@ -21,7 +22,8 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
-const KEY: &str = "tk-0123456789abcdef";
+use program::{KEY, Process, free, listens, tollgate};
+
 const ANSWER: &str = r#"{"id":"c","model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1}}"#;
 
 /// What the provider does with a request; the number says which of its process it is, from 0.
@@ -54,15 +56,6 @@ struct Provider {
     go: Semaphore,
     /// New connections are accepted and then nothing is said on them.
     mute: AtomicBool,
-}
-
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 struct Setting {
@@ -102,7 +95,6 @@ async fn setting(alpn: &[&[u8]], script: Script) -> Setting {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(accept(listener, TlsAcceptor::from(Arc::new(tls)), Arc::clone(&provider)));
-    let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (gateway, admin) = (free(), free());
     let config = format!(
         r#"version = 1
@@ -126,14 +118,8 @@ secret = {{ env = "KEY" }}
     );
     let path = dir.path().join("tollgate.toml");
     std::fs::write(&path, config).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
-    let command = command.args(["serve", "--config", path.to_str().unwrap()]).env("KEY", KEY);
-    let process = Process(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while TcpStream::connect(gateway).await.is_err() {
-        assert!(Instant::now() < deadline, "the gateway does not listen");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let process = tollgate(&["serve", "--config", path.to_str().unwrap()]);
+    listens(gateway).await;
     Setting { provider, gateway, _process: process, _dir: dir }
 }
 
