@@ -252,6 +252,11 @@ impl Metrics {
             "Lines of the access log that were dropped because its file could not keep up.",
             count(|c| &c.log_dropped),
         );
+        self.render_state(page);
+    }
+
+    /// What outlives a request.
+    fn render_state(&self, page: &mut Page) {
         page.single(
             "tollgate_owned_ids",
             "gauge",

@@ -102,18 +102,8 @@ fn compile(
     let credential_sent = credential.is_some();
     let credential = self::credential(cx, entry, credential.as_ref(), *auth, dialects);
     let headers = self::headers(cx, entry, headers);
-    let schema::ProviderTimeouts { connect, first_byte, idle } = timeouts;
-    let timeouts = Timeouts {
-        connect: time(cx, entry.field("timeouts.connect"), connect.as_ref(), defaults.connect),
-        first_byte: time(cx, entry.field("timeouts.first_byte"), first_byte.as_ref(), defaults.first_byte),
-        idle: time(cx, entry.field("timeouts.idle"), idle.as_ref(), defaults.idle),
-    };
-    let max_inflight = max_inflight.as_ref().map(|given| {
-        if given.value == 0 {
-            cx.error(given.at, entry.field("max_inflight"), "zero would refuse every call");
-        }
-        given.value
-    });
+    let timeouts = self::timeouts(cx, entry, timeouts, defaults);
+    let max_inflight = self::max_inflight(cx, entry, max_inflight.as_ref());
     let prewarm = self::prewarm(cx, entry, prewarm.as_ref());
     let extra_ca = ca_file.as_ref().map(|file| (file.at, authorities(cx, entry, file)));
     let base = base?;
@@ -147,6 +137,23 @@ fn compile(
         dns_ttl: egress.dns_ttl,
         prewarm,
     })
+}
+
+fn timeouts(cx: &mut Context<'_>, entry: Entry, given: &schema::ProviderTimeouts, defaults: Timeouts) -> Timeouts {
+    let schema::ProviderTimeouts { connect, first_byte, idle } = given;
+    Timeouts {
+        connect: time(cx, entry.field("timeouts.connect"), connect.as_ref(), defaults.connect),
+        first_byte: time(cx, entry.field("timeouts.first_byte"), first_byte.as_ref(), defaults.first_byte),
+        idle: time(cx, entry.field("timeouts.idle"), idle.as_ref(), defaults.idle),
+    }
+}
+
+fn max_inflight(cx: &mut Context<'_>, entry: Entry, given: Option<&At<u64>>) -> Option<u64> {
+    let given = given?;
+    if given.value == 0 {
+        cx.error(given.at, entry.field("max_inflight"), "zero would refuse every call");
+    }
+    Some(given.value)
 }
 
 fn prewarm(cx: &mut Context<'_>, entry: Entry, given: Option<&At<u64>>) -> usize {
