@@ -15,6 +15,8 @@ pub mod call;
 pub mod ledger;
 pub mod owned;
 
+pub mod http1;
+
 pub mod journey;
 pub mod listen;
 pub mod policy;

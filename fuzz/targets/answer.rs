@@ -4,7 +4,7 @@
 
 use bytes::{Bytes, BytesMut};
 use libfuzzer_sys::fuzz_target;
-use tollgate::upstream::http1::framing::{Framing, Step};
+use tollgate::http1::framing::{Framing, Step};
 use tollgate::upstream::http1::head;
 use tollgate_fuzz::open;
 

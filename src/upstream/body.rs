@@ -9,11 +9,11 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::http1::framing::Framing;
 use super::http1::{Conn, Part};
 use super::http2::Place;
 use super::pool::Pool;
 use crate::error::{Error, UpstreamError};
+use crate::http1::framing::Framing;
 
 /// How much is read after the end of an answer's meaning, to save its connection.
 const SALVAGE_BYTES: u64 = 64 * 1024;

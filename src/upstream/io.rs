@@ -1,23 +1,15 @@
 //! The bytes of a connection: clear text or TLS.
 
-use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
-use tokio_util::io::poll_read_buf;
 
-/// Room for what is read next, and how little of it is still worth a read.
-const ROOM: usize = 32 * 1024;
-const LEAST: usize = 4 * 1024;
-
-thread_local! {
-    static READING: RefCell<BytesMut> = RefCell::default();
-}
+use crate::http1::room;
 
 /// Clear text or TLS.
 #[derive(Debug)]
@@ -31,23 +23,13 @@ pub enum Io {
 impl Io {
     /// What has come; empty at the end.
     ///
-    /// All connections of a thread read into one room, and what came is a slice of it: a connection that waits holds no
-    /// buffer, and nothing is copied. The room is used anew as soon as nobody holds a slice of it.
-    ///
     /// # Errors
     /// The socket's.
     pub fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
-        READING.with_borrow_mut(|room| {
-            if room.capacity() < LEAST {
-                room.reserve(ROOM);
-            }
-            let read = match self {
-                Self::Plain(io) => poll_read_buf(Pin::new(io), cx, room),
-                Self::Tls(io) => poll_read_buf(Pin::new(io), cx, room),
-            };
-            ready!(read)?;
-            Poll::Ready(Ok(room.split().freeze()))
-        })
+        match self {
+            Self::Plain(io) => room::poll_read(io, cx),
+            Self::Tls(io) => room::poll_read(io, cx),
+        }
     }
 
     /// Whether nothing has come, not even the end. Wakes nobody later on.

@@ -6,7 +6,8 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use super::framing::Framing;
+use crate::http1::framing::Framing;
+use crate::http1::says::Says;
 
 /// Lines a head may have.
 const LINES: usize = 128;
@@ -53,76 +54,32 @@ pub fn parse(bytes: &Bytes) -> Result<Option<Head>, Garbage> {
     for line in &*response.headers {
         let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| Garbage)?;
         let value = HeaderValue::from_maybe_shared(bytes.slice_ref(line.value)).map_err(|_| Garbage)?;
-        says.hear(&name, line.value)?;
+        says.hear(&name, line.value).map_err(|_| Garbage)?;
         headers.append(name, value);
     }
     // Chunks were not thought of in HTTP/1.0: who sends them there has no idea what the next hop reads (RFC 9112 section 6.1).
     if says.chunked && response.version != Some(1) {
         return Err(Garbage);
     }
-    let framing = says.framing(status, &mut headers)?;
+    let framing = framing(&mut says, status, &mut headers);
     let keep_alive = !says.closes && framing != Framing::Close;
     Ok(Some(Head { status, headers, framing, keep_alive, len }))
 }
 
-/// What the headers say about the body and the connection.
-#[derive(Debug, Default)]
-struct Says {
-    length: Option<u64>,
-    /// `transfer-encoding` is there, and `chunked` is what it says.
-    chunked: bool,
-    closes: bool,
-}
-
-impl Says {
-    fn hear(&mut self, name: &HeaderName, value: &[u8]) -> Result<(), Garbage> {
-        if *name == header::CONTENT_LENGTH {
-            // Also a list of equal numbers, into which a proxy may have joined two lines (RFC 9112 section 6.3).
-            for part in value.split(|&b| b == b',') {
-                let length = number(part.trim_ascii()).ok_or(Garbage)?;
-                if self.length.replace(length).is_some_and(|before| before != length) {
-                    return Err(Garbage);
-                }
-            }
-        } else if *name == header::TRANSFER_ENCODING {
-            // We ask for none (`te` does not go upstream), so nothing but chunks can come.
-            if self.chunked || !value.trim_ascii().eq_ignore_ascii_case(b"chunked") {
-                return Err(Garbage);
-            }
-            self.chunked = true;
-        } else if *name == header::CONNECTION {
-            self.closes |= value.split(|&b| b == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(b"close"));
-        }
-        Ok(())
+/// How an answer's body ends. One that says both a length and chunks may be read in another way by the next hop
+/// (RFC 9112 section 6.3): the length goes, and the connection is not used again.
+fn framing(says: &mut Says, status: StatusCode, headers: &mut HeaderMap) -> Framing {
+    if status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        return Framing::Length(0);
     }
-
-    fn framing(&mut self, status: StatusCode, headers: &mut HeaderMap) -> Result<Framing, Garbage> {
-        if status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
-            return Ok(Framing::Length(0));
+    if says.chunked {
+        if says.length.is_some() {
+            headers.remove(header::CONTENT_LENGTH);
+            says.closes = true;
         }
-        if self.chunked {
-            // Who says both may be read in another way by the next hop (RFC 9112 section 6.3).
-            if self.length.is_some() {
-                headers.remove(header::CONTENT_LENGTH);
-                self.closes = true;
-            }
-            return Ok(Framing::chunked());
-        }
-        Ok(self.length.map_or(Framing::Close, Framing::Length))
+        return Framing::chunked();
     }
-}
-
-/// Only digits: no sign, no blank (RFC 9110 section 8.6).
-fn number(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() {
-        return None;
-    }
-    digits.iter().try_fold(0_u64, |n, &digit| {
-        if !digit.is_ascii_digit() {
-            return None;
-        }
-        n.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
-    })
+    says.length.map_or(Framing::Close, Framing::Length)
 }
 
 #[cfg(test)]

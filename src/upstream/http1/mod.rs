@@ -6,7 +6,6 @@
 //! trailers. Invariant: a connection goes back to the pool only if request and answer are whole and nothing else has come;
 //! anything else closes it.
 
-pub mod framing;
 pub mod head;
 pub mod request;
 
@@ -18,8 +17,8 @@ use std::time::Instant;
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::io::Io;
+use crate::http1::framing::{self, Framing, Step};
 use crate::provider::Origin;
-use framing::{Framing, Step};
 use head::Head;
 use request::Outgoing;
 

@@ -1,4 +1,4 @@
-//! Where the body of an answer ends (RFC 9112 sections 6 and 7).
+//! Where a body ends (RFC 9112 sections 6 and 7).
 //!
 //! Invariant: a body is over only when its framing says so; whatever is not exactly in form breaks it. Works on any borders:
 //! what is between two pieces is kept in a few bytes of state.
@@ -15,7 +15,7 @@ pub enum Framing {
     Length(u64),
     /// By a last chunk.
     Chunked(Chunks),
-    /// By the end of the connection.
+    /// By the end of the connection: answers alone.
     Close,
 }
 
