@@ -25,7 +25,7 @@ use super::body::ClientBody;
 use super::place::{Inbox, Placement, Seated};
 use super::stream::Stream;
 use super::{Inbound, Settings};
-use super::{conn, http2};
+use super::{http1, http2};
 
 /// Told to stop accepting, and then to close.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
@@ -140,7 +140,7 @@ where
                     let service = BoxCloneSyncService::new(service);
                     Box::pin(http2::serve(stream, peer, service, settings, phase)).await;
                 }
-                Some((stream, peer)) => conn::serve(stream, peer, service, settings, phase).await,
+                Some((stream, peer)) => http1::serve(stream, peer, service, settings, phase).await,
                 None => {
                     cells.handshakes_failed.fetch_add(1, Relaxed);
                 }

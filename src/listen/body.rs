@@ -1,122 +1,70 @@
-//! Bodies between a client's connection and the service.
+//! The body of a request, of either version of HTTP.
 
+use std::fmt;
 use std::pin::Pin;
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
-use pin_project_lite::pin_project;
 
-use super::conn::Line;
-use super::wake;
+use super::http1;
 
-/// A request is under way until its answer's body is dropped (also by a client that leaves).
-pub(super) struct Serving(Arc<Line>);
-
-impl Serving {
-    pub(super) fn begin(line: &Arc<Line>) -> Self {
-        line.requests.fetch_add(1, Relaxed);
-        line.serving.fetch_add(1, Relaxed);
-        Self(Arc::clone(line))
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        self.0.serving.fetch_sub(1, Relaxed);
-    }
-}
-
-pin_project! {
-    /// An answer's body, which keeps its connection busy.
-    pub(super) struct Served<B> {
-        #[pin]
-        pub(super) body: B,
-        pub(super) serving: Serving,
-    }
-}
-
-impl<B: Body> Body for Served<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        wake::with_task(cx, |cx| self.project().body.poll_frame(cx))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// A request's body. Over HTTP/1.1, what is left of it when it is dropped is read on by the connection; over HTTP/2 only its
-/// stream is reset.
+/// See the module. What is left of one that is dropped before its end: over HTTP/1.1 the connection reads it on for a
+/// moment; over HTTP/2 its stream is reset.
 #[derive(Debug)]
-pub struct ClientBody {
-    /// `None` only while it is dropped.
-    incoming: Option<Incoming>,
-    /// Of HTTP/1.1.
-    line: Option<Arc<Line>>,
+pub struct ClientBody(pub(super) Source);
+
+#[derive(Debug)]
+pub(super) enum Source {
+    Http1(http1::Incoming),
+    Http2(hyper::body::Incoming),
 }
 
-impl ClientBody {
-    pub(super) fn of_http1(incoming: Incoming, line: Arc<Line>) -> Self {
-        Self { incoming: Some(incoming), line: Some(line) }
-    }
+/// Why a body ends before its end.
+#[derive(Debug)]
+pub enum BodyError {
+    /// The client has left.
+    Left,
+    /// It is not framed as RFC 9112 section 7 wants it.
+    Malformed,
+    /// Its stream was reset, or its connection broke.
+    Http2(hyper::Error),
+}
 
-    pub(super) fn of_http2(incoming: Incoming) -> Self {
-        Self { incoming: Some(incoming), line: None }
+impl fmt::Display for BodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Left => f.write_str("the client has left"),
+            Self::Malformed => f.write_str("the chunks are not in form"),
+            Self::Http2(error) => error.fmt(f),
+        }
     }
 }
+
+impl std::error::Error for BodyError {}
 
 impl Body for ClientBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let this = &mut *self;
-        match (&mut this.incoming, &this.line) {
-            (Some(incoming), Some(_)) => take(incoming),
-            (Some(incoming), None) => Pin::new(incoming).poll_frame(cx),
-            (None, _) => Poll::Ready(None),
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut self.0 {
+            Source::Http1(incoming) => incoming.poll_frame(cx),
+            Source::Http2(incoming) => Pin::new(incoming).poll_frame(cx).map_err(BodyError::Http2),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.as_ref().is_none_or(Body::is_end_stream)
+        match &self.0 {
+            Source::Http1(incoming) => incoming.is_end_stream(),
+            Source::Http2(incoming) => incoming.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.as_ref().map_or_else(SizeHint::default, Body::size_hint)
-    }
-}
-
-/// Takes a frame where one is there.
-pub(super) fn take(incoming: &mut Incoming) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-    let (polled, _) = wake::taking(
-        |cx| {
-            let polled = Pin::new(&mut *incoming).poll_frame(cx);
-            let last = incoming.is_end_stream();
-            (polled, last)
-        },
-        |(_, last)| *last,
-    );
-    polled
-}
-
-impl Drop for ClientBody {
-    fn drop(&mut self) {
-        if let Some(incoming) = self.incoming.take().filter(|body| !body.is_end_stream())
-            && let Some(line) = &self.line
-        {
-            *line.unread.lock().unwrap_or_else(PoisonError::into_inner) = Some(incoming);
+        match &self.0 {
+            Source::Http1(incoming) => incoming.size_hint(),
+            Source::Http2(incoming) => incoming.size_hint(),
         }
     }
 }

@@ -7,23 +7,24 @@
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body::Body;
+use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use pin_project_lite::pin_project;
 use tokio::sync::watch;
 use tower::{Service, ServiceExt};
 
 use super::accept::{Phase, reached};
-use super::body::{ClientBody, Served, Serving};
-use super::conn::Line;
+use super::body::{ClientBody, Source};
+use super::line::{Line, Serving};
 use super::stream::Stream;
 use super::{Inbound, Settings};
 
@@ -103,6 +104,32 @@ pub(super) async fn serve<S, B>(
     .await;
 }
 
+pin_project! {
+    /// An answer's body: its request is under way until it is dropped.
+    struct Served<B> {
+        #[pin]
+        body: B,
+        serving: Serving,
+    }
+}
+
+impl<B: Body> Body for Served<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        self.project().body.poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 async fn answer<S, B>(
     service: S,
     request: Request<Incoming>,
@@ -113,7 +140,7 @@ where
     S: Service<Inbound<ClientBody>, Response = Response<B>, Error = Infallible>,
 {
     let serving = Serving::begin(&line);
-    let request = request.map(ClientBody::of_http2);
+    let request = request.map(|incoming| ClientBody(Source::Http2(incoming)));
     let response = service.oneshot(Inbound { request, peer, addressed: true }).await;
     response.map(|response| response.map(|body| Served { body, serving }))
 }

@@ -5,13 +5,14 @@
 //! connections of agents would lie badly.
 
 pub mod accept;
+mod beside;
 pub mod body;
-mod conn;
+mod http1;
 mod http2;
+mod line;
 mod peer;
 pub mod place;
 mod stream;
-mod wake;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};

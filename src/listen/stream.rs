@@ -1,4 +1,4 @@
-//! A client's bytes, in clear text or TLS; the socket wakes the task of its connection ([`wake`](super::wake)).
+//! A client's bytes, in clear text or TLS.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -7,8 +7,6 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
-
-use super::wake::with_task;
 
 /// See the module.
 #[derive(Debug)]
@@ -31,34 +29,34 @@ impl Stream {
 
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        with_task(cx, |cx| match self.get_mut() {
+        match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_read(cx, buf),
             Self::Tls(io) => Pin::new(io).poll_read(cx, buf),
-        })
+        }
     }
 }
 
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        with_task(cx, |cx| match self.get_mut() {
+        match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_write(cx, buf),
             Self::Tls(io) => Pin::new(io).poll_write(cx, buf),
-        })
+        }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             // TCP keeps nothing back.
             Self::Plain(_) => Poll::Ready(Ok(())),
-            Self::Tls(io) => with_task(cx, |cx| Pin::new(io).poll_flush(cx)),
+            Self::Tls(io) => Pin::new(io).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        with_task(cx, |cx| match self.get_mut() {
+        match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_shutdown(cx),
             Self::Tls(io) => Pin::new(io).poll_shutdown(cx),
-        })
+        }
     }
 
     fn poll_write_vectored(
@@ -66,10 +64,10 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        with_task(cx, |cx| match self.get_mut() {
+        match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_write_vectored(cx, bufs),
             Self::Tls(io) => Pin::new(io).poll_write_vectored(cx, bufs),
-        })
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
