@@ -53,6 +53,8 @@ pub struct Door {
     pub model: Option<Box<str>>,
     /// The id of what is stored, where the path names one.
     pub object: Option<Box<str>>,
+    /// The path at the provider, where it is passed on as it is.
+    pub rest: Option<Box<str>>,
     /// The API version in the path, where the dialect has more than one (Gemini).
     pub version: &'static str,
 }
@@ -95,9 +97,11 @@ pub struct Call {
     pub endpoint: Endpoint,
     /// The API version in the path.
     pub version: &'static str,
+    /// The path at the provider, of what is unmetered.
+    pub rest: Option<Box<str>>,
     /// What of the query goes upstream.
     pub query: Option<Box<str>>,
-    /// The model asked for; empty for what is stored.
+    /// The model asked for; empty for what is stored or unmetered.
     pub model: Box<str>,
     /// Where the body names the model (with its quotes), unless the path does.
     pub model_at: Option<Range<usize>>,

@@ -71,6 +71,18 @@ pub enum RequestError {
         /// What it deals with, in words.
         what: &'static str,
     },
+    /// An unmetered call whose answer would name the things of every team.
+    ListingRefused {
+        /// What would be listed, in words.
+        what: &'static str,
+    },
+    /// An upload whose answer would lead the client around us, to the provider.
+    UploadRefused,
+    /// An unmetered call, and no provider that gets those of this API.
+    UnmeteredUnserved {
+        /// Whose API it is.
+        vendor: &'static str,
+    },
     /// The path exists, for another method.
     MethodNotAllowed {
         /// The method that the path takes.
@@ -267,6 +279,7 @@ impl Error {
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
+            Self::Request(RequestError::UnmeteredUnserved { .. }) => Fault::Operator,
             Self::Key(_) | Self::Request(_) | Self::Body(_) => Fault::Caller,
             Self::Model(e) => match e {
                 ModelError::Unknown { .. } | ModelError::NotAllowed { .. } => Fault::Caller,
@@ -320,6 +333,9 @@ impl Error {
             Self::Request(e) => match e {
                 RequestError::PathUnknown { .. } => Kind::PathUnknown,
                 RequestError::Unmetered { .. } => Kind::Unmetered,
+                RequestError::ListingRefused { .. } => Kind::ListingRefused,
+                RequestError::UploadRefused => Kind::UploadRefused,
+                RequestError::UnmeteredUnserved { .. } => Kind::UnmeteredUnserved,
                 RequestError::MethodNotAllowed { .. } => Kind::MethodNotAllowed,
                 RequestError::HostInvalid => Kind::HostInvalid,
                 RequestError::UpgradeRefused => Kind::UpgradeRefused,
@@ -392,6 +408,9 @@ kinds! {
     KeysTooManyFailed = "keys_too_many_failed",
     PathUnknown = "path_unknown",
     Unmetered = "unmetered",
+    ListingRefused = "listing_refused",
+    UploadRefused = "upload_refused",
+    UnmeteredUnserved = "unmetered_unserved",
     MethodNotAllowed = "method_not_allowed",
     HostInvalid = "host_invalid",
     UpgradeRefused = "upgrade_refused",

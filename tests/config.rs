@@ -445,6 +445,38 @@ fn keys_that_make_no_sense() {
 }
 
 #[test]
+fn unmetered_calls_that_make_no_sense() {
+    const ALLOWED: &str = "allow_unmetered = true\n";
+    const OPENAI: &str = "[[provider]]\nname = 'a'\nkind = 'openai'\ncredential = { env = 'A' }\n\
+         [[provider]]\nname = 'b'\nspeaks = ['chat']\nbase_url = 'https://b.test'\n\
+         [[model]]\nname = 'a'\nprovider = 'a'\n[[model]]\nname = 'b'\nprovider = 'b'\n";
+    let allowed = |more: &str| format!("{ALLOWED}{more}");
+    warns("the only one", ALLOWED, &[]);
+    warns("no key", "[unmetered]\nanthropic = 'anthropic'\n", &["no [[key]] says allow_unmetered = true"]);
+    warns("no key after all", "allow_unmetered = false\n", &[]);
+    warns("several", &allowed(OPENAI), &["a and b both speak chat: which of them gets openai's unmetered calls"]);
+    warns("several, one named", &allowed(&format!("{OPENAI}[unmetered]\nopenai = 'a'\n")), &[]);
+    warns("models", "allow_unmetered = true\nmodels = ['claude-x']\n", &["`models` does not bind these calls"]);
+    wrong_with(
+        "unknown",
+        &allowed("[unmetered]\nanthropic = 'antropic'\n"),
+        &[("15:13: unmetered.anthropic: no [[provider]] is named antropic", "did you mean anthropic?")],
+    );
+    wrong_with(
+        "another API",
+        &allowed("[unmetered]\nopenai = 'anthropic'\n"),
+        &[("15:10: unmetered.openai: provider anthropic does not speak chat", "")],
+    );
+    wrong(
+        "nobody",
+        &GOOD
+            .replace("kind = \"anthropic\"", "speaks = ['responses']\nbase_url = 'https://r.test'")
+            .replace("[[key]]\n", "[[key]]\nallow_unmetered = true\n"),
+        &[("12:19: key[0].allow_unmetered: there is no provider to which such calls could go", "[unmetered]")],
+    );
+}
+
+#[test]
 fn mounts_that_make_no_sense() {
     for (prefix, want) in [
         ("codex", "does not begin"),

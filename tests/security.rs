@@ -190,6 +190,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("protocol/tap/recent.rs MAX", "what is worth keeping of the last events"),
     ("protocol/tap/shape.rs MAX", "what is worth learning of a stream"),
     ("protocol/tap/shape.rs TRIES", "what is worth learning of a stream"),
+    ("protocol/unmetered.rs SERVICE_COUNT", "a closed set"),
     ("snapshot/key.rs BYTES", "a key's form"),
     ("snapshot/key.rs RANDOM", "a key's form"),
     ("telemetry/access_log.rs LOOK", "rotation"),

@@ -11,6 +11,7 @@ mod model;
 mod mount;
 mod provider;
 mod secret;
+mod unmetered;
 mod url;
 
 use std::fmt;
@@ -98,18 +99,23 @@ fn in_order(mut found: Vec<(usize, Problem)>) -> Vec<Problem> {
 struct Draft {
     snapshot: Snapshot,
     models: model::Models,
+    unmetered: Option<unmetered::Chosen>,
 }
 
 impl Draft {
     fn bind(self, metrics: &Metrics) -> Snapshot {
         let mut snapshot = self.snapshot;
         snapshot.routes = self.models.bind(metrics);
+        if let Some(chosen) = self.unmetered {
+            chosen.bind(&mut snapshot, metrics);
+        }
         snapshot
     }
 }
 
 fn compile(cx: &mut Context<'_>, config: &Config) -> (Draft, Startup, Option<Arc<ServerConfig>>) {
-    let Config { version, listen, limits, timeouts, upstream, log, state, provider, model, key, mount } = config;
+    let Config { version, listen, limits, timeouts, upstream, log, state, provider, model, unmetered, key, mount } =
+        config;
     match version {
         Some(version) if **version == 1 => {}
         Some(version) => {
@@ -126,13 +132,14 @@ fn compile(cx: &mut Context<'_>, config: &Config) -> (Draft, Startup, Option<Arc
     let (timeouts, defaults) = self::timeouts(cx, timeouts);
     let limits = self::limits(cx, limits);
     let egress = egress::egress(cx, upstream);
-    let providers = provider::providers(cx, provider, defaults, &egress);
+    let mut providers = provider::providers(cx, provider, defaults, &egress);
+    let unmetered = unmetered::unmetered(cx, unmetered, key, &mut providers);
     let models = model::models(cx, model, providers);
     let keyring = key::keyring(cx, key, &models);
     let mounts = mount::mounts(cx, mount);
     let routes = crate::snapshot::routes::Routes::default();
     let snapshot = Snapshot { generation: 0, keyring, routes, mounts, limits, timeouts };
-    (Draft { snapshot, models }, startup, tls)
+    (Draft { snapshot, models, unmetered }, startup, tls)
 }
 
 fn limits(cx: &mut Context<'_>, limits: &schema::Limits) -> Limits {

@@ -46,6 +46,9 @@ pub struct Config {
     /// Which model goes where. A model that no entry names is refused.
     #[serde(default)]
     pub model: Vec<At<Model>>,
+    /// Which provider gets the calls that cannot be counted, of keys with `allow_unmetered`.
+    #[serde(default)]
+    pub unmetered: Unmetered,
     /// Who may call. Without an entry nobody may.
     #[serde(default)]
     pub key: Vec<At<Key>>,
@@ -314,6 +317,18 @@ pub struct ProviderTimeouts {
     pub idle: Option<At<Time>>,
 }
 
+/// Which provider gets the calls that cannot be counted in tokens.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Unmetered {
+    /// Anthropic's: the name of a [[provider]] that speaks anthropic. Default: the only one that does.
+    pub anthropic: Option<At<String>>,
+    /// OpenAI's: the name of a [[provider]] that speaks chat. Default: the only one that does.
+    pub openai: Option<At<String>>,
+    /// Gemini's: the name of a [[provider]] that speaks gemini. Default: the only one that does.
+    pub gemini: Option<At<String>>,
+}
+
 /// Where calls for a model go.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -359,6 +374,9 @@ pub struct Key {
     pub models: Vec<At<String>>,
     /// When it stops working: a date (to the end of that day, UTC) or an RFC 3339 time. Default: never.
     pub expires: Option<At<Expiry>>,
+    /// It may also call what cannot be counted in tokens: files, batches, vector stores, containers, images, audio, videos,
+    /// cached contents; of any model that the provider serves them with. Default: false.
+    pub allow_unmetered: Option<At<bool>>,
 }
 
 /// A key that another has taken the place of, under the same name.

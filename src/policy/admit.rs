@@ -102,13 +102,18 @@ where
         // A header has said it already where there is one.
         let _ = trail.session.set(session);
     }
-    let refers = refers(door.object, previous, conversation);
+    let in_path = match door.endpoint {
+        Endpoint::Unmetered(operation) => operation.uses(),
+        _ => Some(Object::Response),
+    };
+    let refers = refers(in_path.zip(door.object), previous, conversation);
     let (model, model_at) = match (door.model, model) {
         (None, _) if door.endpoint.is_stored() => {
             // None of these calls has a body that says anything.
             frames = Frames::default();
             (Box::default(), None)
         }
+        (None, _) if !door.endpoint.is_metered() => (Box::default(), None),
         (Some(in_path), _) => (in_path, None),
         (None, Some(field)) => (field.name, Some(field.value)),
         (None, None) => return Err(BodyError::FieldMissing { field: "model" }.into()),
@@ -121,13 +126,18 @@ where
         dialect: trail.dialect,
         endpoint: door.endpoint,
         version: door.version,
+        rest: door.rest,
         query,
         model,
         model_at,
         stream: stream || door.endpoint == Endpoint::StreamGenerate,
         max_output,
         refers,
-        makes: door.endpoint == Endpoint::Responses && !unstored,
+        makes: match door.endpoint {
+            Endpoint::Responses => !unstored,
+            Endpoint::Unmetered(operation) => operation.makes().is_some(),
+            _ => false,
+        },
         rules,
     });
     let _ = trail.call.set(Arc::clone(&call));
@@ -184,13 +194,17 @@ fn hold(frame: Bytes, rules: &Snapshot, room: &mut Room, peek: &mut Peek, frames
 }
 
 /// The stored things that a call names, if any.
-fn refers(path: Option<Box<str>>, previous: Option<Box<str>>, conversation: Option<Box<str>>) -> Vec<Reference> {
+fn refers(
+    path: Option<(Object, Box<str>)>,
+    previous: Option<Box<str>>,
+    conversation: Option<Box<str>>,
+) -> Vec<Reference> {
     let named = [
-        (Object::Response, None, path),
-        (Object::Response, Some("previous_response_id"), previous),
-        (Object::Conversation, Some("conversation"), conversation),
+        path.map(|(object, id)| (object, None, id)),
+        previous.map(|id| (Object::Response, Some("previous_response_id"), id)),
+        conversation.map(|id| (Object::Conversation, Some("conversation"), id)),
     ];
-    named.into_iter().filter_map(|(object, field, id)| Some(Reference { object, field, id: id? })).collect()
+    named.into_iter().flatten().map(|(object, field, id)| Reference { object, field, id }).collect()
 }
 
 /// Checks a size against both bounds.

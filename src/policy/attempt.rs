@@ -29,7 +29,7 @@ pub(super) fn prepare(
     };
     let name = match call.refers.first() {
         Some(stored) if call.endpoint.is_stored() => &*stored.id,
-        _ => renamed.as_deref().unwrap_or(&call.model),
+        _ => call.rest.as_deref().or(renamed.as_deref()).unwrap_or(&call.model),
     };
     let path = path::upstream_path(call.endpoint, call.version, name);
     let query = call.query.as_deref();

@@ -14,8 +14,10 @@ use super::Core;
 use super::gate::Decide;
 use crate::call::{Arrival, Identified, Trail};
 use crate::error::{Error, GatewayError, KeyError, RequestError};
+use crate::protocol::Endpoint;
 use crate::protocol::headers::{self, Presented};
 use crate::protocol::inflate::Coding;
+use crate::protocol::unmetered::Operation;
 use crate::snapshot::key;
 use crate::snapshot::keyring::Found;
 use crate::snapshot::{KeyId, Snapshot};
@@ -39,6 +41,9 @@ impl<B> Decide<Arrival<B>> for Authenticate {
         }
         self.admits(&rules)?;
         let (key, named) = caller(&rules, &trail, &headers).map_err(|error| self.heard(error, &rules, &trail))?;
+        if let Endpoint::Unmetered(operation) = door.endpoint {
+            may_pass(&rules, key, operation, &headers)?;
+        }
         let coding = coding(&headers)?;
         let own = if named { headers::own_credential(&headers, trail.dialect) } else { None };
         headers::strip_request(&mut headers);
@@ -74,6 +79,23 @@ impl Authenticate {
     }
 }
 
+/// What cannot be counted passes only for keys that say so, and nothing of it that would lead around us or show what is
+/// other teams'. Asked here: what is refused may be large.
+fn may_pass(rules: &Snapshot, key: KeyId, operation: Operation, headers: &HeaderMap) -> Result<(), RequestError> {
+    if rules.keyring.key(key).unmetered.is_none() {
+        return Err(RequestError::Unmetered { what: operation.what() });
+    }
+    if operation.lists() {
+        return Err(RequestError::ListingRefused { what: operation.what() });
+    }
+    // The answer to the first request of a resumable upload names the provider's own address for the rest.
+    let whole = headers.get(&UPLOAD_PROTOCOL).is_some_and(|how| matches!(how.as_bytes(), b"multipart" | b"raw"));
+    if operation.is_google_upload() && (!whole || headers.contains_key(&UPLOAD_COMMAND)) {
+        return Err(RequestError::UploadRefused);
+    }
+    Ok(())
+}
+
 /// Who calls, and whether `x-tollgate-key` says so.
 fn caller(rules: &Snapshot, trail: &Trail, headers: &HeaderMap) -> Result<(KeyId, bool), KeyError> {
     let Presented { key: presented, beside, named } = headers::presented_keys(headers, trail.uri.query())?;
@@ -98,6 +120,8 @@ fn caller(rules: &Snapshot, trail: &Trail, headers: &HeaderMap) -> Result<(KeyId
     Ok((id, named))
 }
 
+static UPLOAD_PROTOCOL: HeaderName = HeaderName::from_static("x-goog-upload-protocol");
+static UPLOAD_COMMAND: HeaderName = HeaderName::from_static("x-goog-upload-command");
 static CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
 static CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
 

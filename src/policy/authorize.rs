@@ -16,8 +16,8 @@ impl Decide<Admitted> for Authorize {
     fn decide(&self, admitted: Admitted) -> Result<Admitted, Error> {
         let call = &admitted.call;
         let key = call.key();
-        // What is stored was allowed when it was made; whose it is, the plan asks.
-        if call.endpoint.is_stored() || key.may_use(&call.model) {
+        // What is stored was allowed when it was made; whose it is, the plan asks. What is unmetered has no model that we know.
+        if !call.endpoint.is_metered() || key.may_use(&call.model) {
             return Ok(admitted);
         }
         Err(ModelError::NotAllowed { model: call.model.clone(), key: key.name.as_ref().into() }.into())

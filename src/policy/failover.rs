@@ -25,7 +25,7 @@ use crate::call::{Attempt, Call, Funded, Plan};
 use crate::error::{Error, GatewayError, UpstreamError};
 use crate::ledger::Receipt;
 use crate::protocol::tap::Tap;
-use crate::protocol::{Dialect, headers};
+use crate::protocol::{Dialect, Endpoint, headers};
 use crate::snapshot::routes::{Place, Target};
 use crate::upstream::body::Answer;
 
@@ -201,11 +201,15 @@ async fn judge<A: Answer>(response: Response<A>, call: &Call, target: &Target, m
     headers::strip_response(&mut parts.headers, &call.model);
     let kind = parts.headers.get(header::CONTENT_TYPE).map_or(&b""[..], |v| v.as_bytes());
     let plain = !parts.headers.contains_key(header::CONTENT_ENCODING);
-    let stream = plain && kind.len() >= 17 && kind[..17].eq_ignore_ascii_case(b"text/event-stream");
-    let tap = match (plain && parts.status.is_success(), stream) {
-        (true, true) => Tap::stream(call.dialect),
-        (true, false) => Tap::json(call.dialect),
-        (false, _) => Tap::blind(),
+    let stream = plain
+        && call.endpoint.is_metered()
+        && kind.len() >= 17
+        && kind[..17].eq_ignore_ascii_case(b"text/event-stream");
+    let tap = match (plain && parts.status.is_success(), call.endpoint) {
+        (true, Endpoint::Unmetered(operation)) if call.makes => Tap::things(operation),
+        (false, _) | (_, Endpoint::Unmetered(_)) => Tap::blind(),
+        (true, _) if stream => Tap::stream(call.dialect),
+        (true, _) => Tap::json(call.dialect),
     };
     let tap = if call.makes { tap.finding_id() } else { tap };
     if stream {

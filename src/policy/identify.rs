@@ -125,7 +125,8 @@ fn enter(
             };
             let model = located.model.map(|model| model.into_owned().into_boxed_str());
             let object = located.object.map(Box::from);
-            (dialect, Ok(Door { endpoint: located.endpoint, model, object, version: located.version }))
+            let rest = located.rest.map(String::into_boxed_str);
+            (dialect, Ok(Door { endpoint: located.endpoint, model, object, rest, version: located.version }))
         }
         Err(error) => {
             let guess = || path::dialect_guess(rest, headers.contains_key(&path::ANTHROPIC_VERSION));

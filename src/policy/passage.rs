@@ -19,7 +19,6 @@ use tokio::time::Sleep;
 use crate::call::{Call, Held, Outcome, Tally, Trail};
 use crate::error::{Error, UpstreamError};
 use crate::owned::Owned;
-use crate::protocol::Object;
 use crate::protocol::keepalive::keepalive;
 use crate::protocol::problem::{Ending, in_stream};
 use crate::protocol::tap::{Seen, Tap};
@@ -178,7 +177,7 @@ impl<A: Answer> Passage<A> {
             false => Outcome::Complete,
         });
         // What a stored answer counts was counted when it was made.
-        let usage = if self.call.endpoint.is_stored() { None } else { self.tap.usage() };
+        let usage = if self.call.endpoint.is_metered() { self.tap.usage() } else { None };
         Tally { outcome, duration, bytes_out: self.bytes_out, events: self.events, usage }
     }
 
@@ -189,10 +188,16 @@ impl<A: Answer> Passage<A> {
         self.clock.stirred = true;
         // Before the client can know the id, we do.
         if let Some(owned) = &self.owned
-            && let Some(id) = self.tap.made()
+            && let Some((object, id)) = self.tap.made()
         {
-            owned.learn(Object::Response, &id, self.call.holder(), &self.provider);
-            self.owned = None;
+            owned.learn(object, &id, self.call.holder(), &self.provider);
+            while let Some((object, id)) = self.tap.made() {
+                owned.learn(object, &id, self.call.holder(), &self.provider);
+            }
+            // A response has one id; other answers may name more.
+            if self.call.endpoint.is_metered() {
+                self.owned = None;
+            }
         }
         // An answer that is no stream of events has no start-up: its first byte is content.
         if self.held.is_some() && (content || terminal || !self.stream) {

@@ -12,7 +12,8 @@ use super::gate::Decide;
 use crate::call::{Admitted, Call, Plan, Planned, Reference};
 use crate::error::{Error, ModelError, RequestError};
 use crate::owned::Owned;
-use crate::protocol::Dialect;
+use crate::protocol::unmetered::Operation;
+use crate::protocol::{Dialect, Endpoint};
 use crate::snapshot::routes::{Target, UpstreamModel};
 
 /// See the module.
@@ -25,7 +26,10 @@ impl Decide<Admitted> for MakePlan {
     fn decide(&self, admitted: Admitted) -> Result<Planned, Error> {
         let Admitted { trail, call, held } = admitted;
         let plan = match &call.refers[..] {
-            [] => plan(&call)?,
+            [] => match call.endpoint {
+                Endpoint::Unmetered(operation) => unmetered(&call, operation)?,
+                _ => plan(&call)?,
+            },
             [first, rest @ ..] => bound(&self.0.owned, &call, first, rest)?,
         };
         Ok(Planned { trail, call, held, plan })
@@ -42,6 +46,15 @@ fn plan(call: &Call) -> Result<Plan, ModelError> {
     Ok(Plan { route: index, order, captured: needed.then(|| captured.into()) })
 }
 
+/// The plan of a call that cannot be counted and names nothing: the provider that gets those of its API.
+fn unmetered(call: &Call, operation: Operation) -> Result<Plan, RequestError> {
+    let vendor = operation.vendor();
+    let unmetered = call.rules.routes.unmetered;
+    let chosen = unmetered.and_then(|unmetered| Some((unmetered.route, unmetered.places[vendor as usize]?)));
+    let (route, place) = chosen.ok_or(RequestError::UnmeteredUnserved { vendor: vendor.name() })?;
+    Ok(Plan { route, order: SmallVec::from_slice(&[place]), captured: None })
+}
+
 /// The plan of a call that names stored things: only the provider that has them all.
 fn bound(owned: &Owned, call: &Call, first: &Reference, rest: &[Reference]) -> Result<Plan, Error> {
     let holder = call.holder();
@@ -53,9 +66,11 @@ fn bound(owned: &Owned, call: &Call, first: &Reference, rest: &[Reference]) -> R
         }
     }
     let is_there = |target: &Arc<Target>| *target.provider.name == *provider;
-    if call.endpoint.is_stored() {
-        let index = call.rules.routes.keepers.ok_or_else(|| unknown(first))?;
-        let keepers = &call.rules.routes.routes[index as usize].targets;
+    if !call.endpoint.is_metered() {
+        let routes = &call.rules.routes;
+        let index = if call.endpoint.is_stored() { routes.keepers } else { routes.unmetered.map(|u| u.route) };
+        let index = index.ok_or_else(|| unknown(first))?;
+        let keepers = &routes.routes[index as usize].targets;
         let place = keepers.iter().position(is_there).and_then(|place| u16::try_from(place).ok());
         let place = place.ok_or_else(|| unknown(first))?;
         return Ok(Plan { route: index, order: SmallVec::from_slice(&[place]), captured: None });

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::call::Trail;
 use crate::field;
+use crate::protocol::Endpoint;
 use crate::telemetry::access_log::{Line, Stamp};
 use crate::telemetry::clock;
 use crate::telemetry::metrics::{TOKEN_KINDS, micros};
@@ -44,6 +45,9 @@ fn who(line: &mut Line<'_>, trail: &Trail) {
 fn what(line: &mut Line<'_>, trail: &Trail) {
     if let Some(call) = trail.call.get() {
         line.maybe(field!("model"), Some(&*call.model).filter(|model| !model.is_empty()));
+        if let Endpoint::Unmetered(operation) = call.endpoint {
+            line.word(field!("unmetered"), operation.what());
+        }
         line.flag(field!("stream"), call.stream);
         line.number(field!("bytes_in"), trail.bytes_in.load(Relaxed));
     }

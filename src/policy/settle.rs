@@ -21,6 +21,7 @@ use super::reply::{Reply, ReplyBody};
 use crate::call::{Call, Funded, Outcome, Trail};
 use crate::error::Error;
 use crate::ledger::Receipt;
+use crate::protocol::Endpoint;
 use crate::snapshot::routes::{Place, Target};
 use crate::upstream::body::Answer;
 
@@ -129,10 +130,13 @@ impl<A: Answer> Settling<A> {
         cells.outcomes[tally.outcome as usize].fetch_add(1, Relaxed);
         match &tally.usage {
             Some(usage) => cells.add_usage(usage),
-            None if status == 200 && tally.outcome == Outcome::Complete && !call.endpoint.is_stored() => {
+            None if status == 200 && tally.outcome == Outcome::Complete && call.endpoint.is_metered() => {
                 cells.unmetered.fetch_add(1, Relaxed);
             }
             None => {}
+        }
+        if let (Endpoint::Unmetered(operation), Some(passed)) = (call.endpoint, &call.key().unmetered) {
+            passed.count(call.agent, operation);
         }
         if let Some(content) = trail.content.get() {
             cells.first_content.record(content);

@@ -14,6 +14,7 @@ pub mod problem;
 pub mod splice;
 pub mod sse;
 pub mod tap;
+pub mod unmetered;
 pub mod usage;
 
 /// Deepest nesting of a JSON body that is read (RFC 8259 section 9 allows a limit).
@@ -63,6 +64,20 @@ pub enum Object {
     Response,
     /// What `conversation` in such a call names.
     Conversation,
+    /// A file.
+    File,
+    /// A batch of calls.
+    Batch,
+    /// An upload in parts.
+    Upload,
+    /// A vector store.
+    VectorStore,
+    /// A container in which a model's programs run.
+    Container,
+    /// A video.
+    Video,
+    /// A cached content of Gemini's.
+    CachedContent,
 }
 
 impl Object {
@@ -72,6 +87,13 @@ impl Object {
         match self {
             Self::Response => "response",
             Self::Conversation => "conversation",
+            Self::File => "file",
+            Self::Batch => "batch",
+            Self::Upload => "upload",
+            Self::VectorStore => "vector_store",
+            Self::Container => "container",
+            Self::Video => "video",
+            Self::CachedContent => "cached_content",
         }
     }
 }
@@ -117,6 +139,8 @@ pub enum Endpoint {
     Model,
     /// `HEAD /api/hello`: Claude Code's start-up probe, sent without a key
     Hello,
+    /// What cannot be counted, for keys that may all the same.
+    Unmetered(unmetered::Operation),
 }
 
 impl Endpoint {
@@ -127,10 +151,17 @@ impl Endpoint {
         matches!(self, Self::Response | Self::DeleteResponse | Self::CancelResponse | Self::ResponseItems)
     }
 
+    /// Whether it asks a model for something that is counted in tokens.
+    #[must_use]
+    pub const fn is_metered(self) -> bool {
+        !self.is_stored() && !matches!(self, Self::Unmetered(_))
+    }
+
     /// Its method, which is the one that goes upstream.
     #[must_use]
     pub const fn method(self) -> &'static str {
         match self {
+            Self::Unmetered(operation) => operation.method(),
             Self::Response | Self::ResponseItems | Self::Models | Self::Model | Self::Hello => "GET",
             Self::DeleteResponse => "DELETE",
             Self::Messages

@@ -10,7 +10,6 @@
 //! in `/t/<team>` is the key's (it is a claim).
 
 pub mod query;
-mod unmetered;
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -19,7 +18,7 @@ use http::{HeaderMap, HeaderName, Method, header};
 
 pub use query::{forward_query, redact_query};
 
-use super::{Dialect, Endpoint};
+use super::{Dialect, Endpoint, unmetered};
 use crate::error::RequestError;
 
 /// Sent by every Anthropic client, and by nobody else (<https://docs.anthropic.com/en/api/versioning>).
@@ -46,6 +45,8 @@ pub struct Located<'p> {
     pub model: Option<Cow<'p, str>>,
     /// The id of what is stored that the path names: plain characters, never a dot segment.
     pub object: Option<&'p str>,
+    /// The path at the provider, where it is one that is passed on as it is.
+    pub rest: Option<String>,
     /// The API version to ask Gemini for: the last one in the path (`v1`, `v1beta`, `v1alpha`), or Google's default.
     pub version: &'static str,
     /// `/t/<team>`: which team the client believes to belong to.
@@ -64,7 +65,7 @@ pub struct Located<'p> {
 /// [`RequestError::MethodNotAllowed`] for an API that takes another method; [`RequestError::UpgradeRefused`] for Codex's
 /// WebSocket, which must hear 426 whatever its key is.
 pub fn locate<'p>(method: &Method, path: &'p str, headers: &HeaderMap) -> Result<Located<'p>, RequestError> {
-    let Some(parsed) = parse(path) else { return Err(unknown(path)) };
+    let Some(parsed) = parse(path) else { return elsewhere(method, path, headers) };
     let (endpoint, dialect) = match parsed.api {
         Api::Messages => (Endpoint::Messages, Dialect::Anthropic),
         Api::CountTokens => (Endpoint::CountTokens, Dialect::Anthropic),
@@ -122,7 +123,7 @@ pub fn dialect_guess(path: &str, has_anthropic_version: bool) -> Dialect {
 /// The path under which a provider serves an endpoint, to be put behind the provider's prefix.
 ///
 /// `version` matters to Gemini only. `name` is Gemini's model, or the id of what is stored; it becomes one path segment
-/// (RFC 3986 section 3.3), whatever it holds.
+/// (RFC 3986 section 3.3), whatever it holds. For what is unmetered it is the whole path, made of plain segments.
 #[must_use]
 pub fn upstream_path(endpoint: Endpoint, version: &str, name: &str) -> Cow<'static, str> {
     let action = match endpoint {
@@ -135,6 +136,7 @@ pub fn upstream_path(endpoint: Endpoint, version: &str, name: &str) -> Cow<'stat
         Endpoint::InputTokens => return Cow::Borrowed("/v1/responses/input_tokens"),
         Endpoint::Models => return Cow::Borrowed("/v1/models"),
         Endpoint::Hello => return Cow::Borrowed("/api/hello"),
+        Endpoint::Unmetered(_) => return Cow::Owned(name.to_owned()),
         Endpoint::Model => return Cow::Owned(named_path(["/", "v1", "/models/"], name, "")),
         Endpoint::Response | Endpoint::DeleteResponse => {
             return Cow::Owned(named_path(["/v1/responses/", "", ""], name, ""));
@@ -231,7 +233,7 @@ impl<'p> Api<'p> {
 }
 
 /// Without escapes: no provider needs one, and so nobody can read an id in another way than we do.
-fn is_id(id: &str) -> bool {
+pub(super) fn is_id(id: &str) -> bool {
     id.len() <= MAX_ID
         && !matches!(id, "." | "..")
         && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~'))
@@ -325,7 +327,7 @@ fn next<'p>(rest: &mut &'p str) -> Option<&'p str> {
 impl<'p> Parsed<'p> {
     fn located(&self, endpoint: Endpoint, dialect: Dialect, model: Option<Cow<'p, str>>) -> Located<'p> {
         let version = self.version.unwrap_or(GEMINI_VERSION);
-        Located { endpoint, dialect, model, object: None, version, team_claim: self.team }
+        Located { endpoint, dialect, model, object: None, rest: None, version, team_claim: self.team }
     }
 
     fn stored(&self, method: &Method, id: &'p str, part: Part) -> Result<Located<'p>, RequestError> {
@@ -364,7 +366,7 @@ impl<'p> Parsed<'p> {
         &self,
         method: &Method,
         raw: &'p str,
-        path: &str,
+        path: &'p str,
         headers: &HeaderMap,
     ) -> Result<Located<'p>, RequestError> {
         // Google's SDKs accept `models/x` as the name of `x`, and some send it on as it is.
@@ -390,7 +392,7 @@ impl<'p> Parsed<'p> {
                 Ok(self.located(Endpoint::Model, self.listing_dialect(headers), Some(name)))
             }
             // An action of Gemini's that we do not serve is a path that we do not know.
-            None if method == Method::POST && name.contains(':') => Err(unknown(path)),
+            None if method == Method::POST && name.contains(':') => elsewhere(method, path, headers),
             None => Err(RequestError::MethodNotAllowed { allow: "GET" }),
         }
     }
@@ -429,10 +431,12 @@ fn model_name(raw: &str) -> Option<Cow<'_, str>> {
     plain.then_some(name)
 }
 
+/// A path that is none of those that are counted.
+fn elsewhere<'p>(method: &Method, path: &'p str, headers: &HeaderMap) -> Result<Located<'p>, RequestError> {
+    unmetered::locate(method, path, headers).unwrap_or_else(|| Err(unknown(path)))
+}
+
 fn unknown(path: &str) -> RequestError {
-    if let Some(what) = unmetered::named(path) {
-        return RequestError::Unmetered { what };
-    }
     RequestError::PathUnknown { path: path[..path.floor_char_boundary(MAX_ECHO)].into() }
 }
 

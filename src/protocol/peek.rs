@@ -205,9 +205,11 @@ impl Api {
             Endpoint::Embeddings => Self::Embeddings,
             Endpoint::Responses | Endpoint::Compact | Endpoint::InputTokens => Self::Responses,
             Endpoint::Generate | Endpoint::StreamGenerate | Endpoint::GeminiCountTokens => Self::Gemini,
-            Endpoint::Response | Endpoint::DeleteResponse | Endpoint::CancelResponse | Endpoint::ResponseItems => {
-                Self::Stored
-            }
+            Endpoint::Response
+            | Endpoint::DeleteResponse
+            | Endpoint::CancelResponse
+            | Endpoint::ResponseItems
+            | Endpoint::Unmetered(_) => Self::Stored,
             Endpoint::EmbedContent | Endpoint::BatchEmbedContents => Self::Other,
             Endpoint::Models | Endpoint::Model | Endpoint::Hello => Self::Other,
         }

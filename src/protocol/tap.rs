@@ -23,13 +23,16 @@ mod made;
 mod recent;
 mod responses;
 mod shape;
+mod things;
 mod watch;
 
-use super::Dialect;
 use super::json::{Root, Scanner};
 use super::sse::{Event, Splitter};
+use super::unmetered::Operation;
 use super::usage::Usage;
+use super::{Dialect, Object};
 use made::{Made, WithId};
+use things::Things;
 use watch::UsageWatch;
 
 /// What a frame brought.
@@ -59,6 +62,7 @@ enum Source {
     Responses(Splitter, responses::Reader),
     Gemini(Splitter, gemini::Reader),
     Json(Json),
+    Things(Things),
     Blind,
 }
 
@@ -103,6 +107,12 @@ impl Tap {
         Self::new(Source::Json(Json { scanner, watch: UsageWatch::new(dialect), made: Made::default() }))
     }
 
+    /// For the JSON answer of an unmetered call: nothing but the ids of what it names that is new.
+    #[must_use]
+    pub fn things(operation: Operation) -> Self {
+        Self::new(Source::Things(Things::new(operation)))
+    }
+
     /// For what we cannot read.
     #[must_use]
     pub fn blind() -> Self {
@@ -115,16 +125,17 @@ impl Tap {
         match &mut self.source {
             Source::Responses(_, reader) => reader.made.want(),
             Source::Json(json) => json.made.want(),
-            Source::Anthropic(..) | Source::Chat(..) | Source::Gemini(..) | Source::Blind => {}
+            Source::Anthropic(..) | Source::Chat(..) | Source::Gemini(..) | Source::Things(_) | Source::Blind => {}
         }
         self
     }
 
-    /// The id of what is made, once, when it has passed; see [`Tap::finding_id`].
-    pub fn made(&mut self) -> Option<Box<str>> {
+    /// What is made, and its id, each once, when it has passed; see [`Tap::finding_id`] and [`Tap::things`].
+    pub fn made(&mut self) -> Option<(Object, Box<str>)> {
         match &mut self.source {
-            Source::Responses(_, reader) => reader.made.take(),
-            Source::Json(json) => json.made.take(),
+            Source::Responses(_, reader) => reader.made.take().map(|id| (Object::Response, id)),
+            Source::Json(json) => json.made.take().map(|id| (Object::Response, id)),
+            Source::Things(things) => things.take(),
             Source::Anthropic(..) | Source::Chat(..) | Source::Gemini(..) | Source::Blind => None,
         }
     }
@@ -150,6 +161,11 @@ impl Tap {
                 json.feed(frame, progress);
                 0
             }
+            Source::Things(things) => {
+                progress.content |= !frame.is_empty();
+                things.feed(frame);
+                0
+            }
             Source::Blind => {
                 progress.content |= !frame.is_empty();
                 0
@@ -170,7 +186,7 @@ impl Tap {
                 splitter.finish(|event| reader.event(event, progress));
                 progress.failed |= splitter.saw_bare_json();
             }
-            Source::Json(_) | Source::Blind => {}
+            Source::Json(_) | Source::Things(_) | Source::Blind => {}
         }
     }
 
@@ -183,7 +199,7 @@ impl Tap {
             | Source::Chat(splitter, _)
             | Source::Responses(splitter, _)
             | Source::Gemini(splitter, _) => splitter.at_boundary(),
-            Source::Json(_) | Source::Blind => false,
+            Source::Json(_) | Source::Things(_) | Source::Blind => false,
         }
     }
 
@@ -196,7 +212,7 @@ impl Tap {
             Source::Responses(_, reader) => reader.usage(),
             Source::Gemini(_, reader) => reader.usage(),
             Source::Json(json) => json.watch.usage(),
-            Source::Blind => None,
+            Source::Things(_) | Source::Blind => None,
         }
     }
 
@@ -216,7 +232,7 @@ impl Tap {
         let finished = match &self.source {
             Source::Chat(_, reader) => reader.finished(),
             Source::Gemini(_, reader) => reader.finished(),
-            Source::Json(_) | Source::Blind => true,
+            Source::Json(_) | Source::Things(_) | Source::Blind => true,
             Source::Anthropic(..) | Source::Responses(..) => false,
         };
         terminal || failed || finished

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::agent::Agent;
 use crate::snapshot::KeyId;
 use crate::snapshot::routes::Pattern;
+use crate::telemetry::metrics::UnmeteredSeries;
 
 /// SHA-256 of a key.
 pub type Digest = [u8; 32];
@@ -52,6 +53,8 @@ pub struct Key {
     pub models: Vec<Pattern>,
     /// When it stops.
     pub expires: Option<Moment>,
+    /// Where its calls that cannot be counted are numbered at least; `None`: it may make none.
+    pub unmetered: Option<Arc<UnmeteredSeries>>,
 }
 
 impl Key {
@@ -70,6 +73,13 @@ impl Keyring {
             by_digest: HashMap::with_capacity_and_hasher(keys, BuildHasherDefault::default()),
             earlier: HashMap::default(),
             keys: Vec::with_capacity(keys),
+        }
+    }
+
+    /// Lets a key make calls that cannot be counted.
+    pub fn allow_unmetered(&mut self, id: KeyId, series: impl FnOnce(&Key) -> Arc<UnmeteredSeries>) {
+        if let Some(key) = self.keys.get_mut(id.0 as usize) {
+            key.unmetered = Some(series(key));
         }
     }
 

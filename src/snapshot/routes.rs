@@ -22,6 +22,17 @@ pub struct Routes {
     pub routes: Vec<Route>,
     /// The one whose targets are asked for what they keep, by no model's name.
     pub keepers: Option<u32>,
+    /// Where unmetered calls go.
+    pub unmetered: Option<Unmetered>,
+}
+
+/// Where unmetered calls go: one route with every provider, since what one has made is there, whoever gets what is new.
+#[derive(Debug, Clone, Copy)]
+pub struct Unmetered {
+    /// Its index.
+    pub route: u32,
+    /// By [`Vendor`](crate::protocol::unmetered::Vendor): the target that gets what names nothing that was made before.
+    pub places: [Option<u16>; 3],
 }
 
 /// Where the calls for one configured model name go.

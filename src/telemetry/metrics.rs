@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::agent::Agent;
 use crate::error::Kind;
 use crate::protocol::Dialect;
+use crate::protocol::unmetered::{Operation, SERVICE_COUNT, service};
 use crate::protocol::usage::Usage;
 use crate::telemetry::histogram::Histogram;
 
@@ -30,6 +31,7 @@ const STATUSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 pub struct Metrics {
     routes: Mutex<Vec<Arc<RouteSeries>>>,
     limited: Mutex<Vec<(Arc<str>, Arc<AtomicU64>)>>,
+    unmetered: Mutex<Vec<Arc<UnmeteredSeries>>>,
     cores: Box<[CoreCells]>,
     /// The reload families.
     pub reload: Reload,
@@ -46,6 +48,21 @@ pub struct OwnedIds {
     pub known: AtomicU64,
     /// Times that their file could not be read or written.
     pub failures: AtomicU64,
+}
+
+/// The calls of one team that were passed on without being counted. One for all cores: they are few.
+#[derive(Debug)]
+pub struct UnmeteredSeries {
+    /// Label; empty for keys without a team.
+    team: Arc<str>,
+    calls: [[AtomicU64; SERVICE_COUNT]; Agent::ALL.len()],
+}
+
+impl UnmeteredSeries {
+    /// One more.
+    pub fn count(&self, agent: Agent, operation: Operation) {
+        self.calls[agent.index()][operation.service()].fetch_add(1, Relaxed);
+    }
 }
 
 /// What the config watcher reports.
@@ -130,6 +147,7 @@ impl Metrics {
         Self {
             routes: Mutex::default(),
             limited: Mutex::default(),
+            unmetered: Mutex::default(),
             cores,
             reload: Reload::default(),
             open_files_limit: AtomicU64::new(0),
@@ -177,6 +195,24 @@ impl Metrics {
         calls
     }
 
+    /// The unmetered calls of a team; the same counters for the same name.
+    #[must_use]
+    pub fn unmetered(&self, team: &Arc<str>) -> Arc<UnmeteredSeries> {
+        let mut teams = self.unmetered.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = teams.iter().find(|series| series.team == *team) {
+            return Arc::clone(known);
+        }
+        let team = match teams.len() {
+            ..MAX_ROUTES => Arc::clone(team),
+            MAX_ROUTES => Arc::from("other"),
+            _ => return Arc::clone(&teams[MAX_ROUTES]),
+        };
+        let calls = [const { [const { AtomicU64::new(0) }; SERVICE_COUNT] }; Agent::ALL.len()];
+        let series = Arc::new(UnmeteredSeries { team, calls });
+        teams.push(Arc::clone(&series));
+        series
+    }
+
     /// How many cores there are.
     #[must_use]
     pub fn cores(&self) -> u64 {
@@ -198,6 +234,7 @@ impl Metrics {
         for (provider, calls) in &*self.limited.lock().unwrap_or_else(PoisonError::into_inner) {
             page.line("tollgate_provider_calls", &[("provider", provider)], calls.load(Relaxed));
         }
+        self.render_unmetered(&mut page);
         let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner).clone();
         render_routes(&mut page, &routes);
         page.text
@@ -280,6 +317,19 @@ impl Metrics {
         page.family("tollgate_config_reloads_total", "counter", "Reloads by result; a failed one keeps the old rules.");
         page.line("tollgate_config_reloads_total", &[("result", "ok")], r.succeeded.load(Relaxed));
         page.line("tollgate_config_reloads_total", &[("result", "failed")], r.failed.load(Relaxed));
+    }
+
+    fn render_unmetered(&self, page: &mut Page) {
+        const NAME: &str = "tollgate_unmetered_calls_total";
+        page.family(NAME, "counter", "Calls that were passed on though they cannot be counted in tokens.");
+        for series in &*self.unmetered.lock().unwrap_or_else(PoisonError::into_inner) {
+            for (agent, calls) in Agent::ALL.iter().zip(&series.calls) {
+                for (number, calls) in calls.iter().enumerate().filter(|(_, calls)| calls.load(Relaxed) > 0) {
+                    let labels = [("team", &*series.team), ("agent", agent.name()), ("service", service(number))];
+                    page.line(NAME, &labels, calls.load(Relaxed));
+                }
+            }
+        }
     }
 
     fn render_refusals(&self, page: &mut Page) {

@@ -7,6 +7,7 @@ mod keys;
 mod scripted;
 mod stored;
 mod surface;
+mod unmetered;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};

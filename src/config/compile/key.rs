@@ -25,8 +25,19 @@ pub fn keyring(cx: &mut Context<'_>, list: &[At<schema::Key>], models: &Models) 
     let mut words = Words::default();
     let now = clock::since_epoch().as_secs();
     for (entry, given) in entries("key", list) {
-        let schema::Key { name: label, owner, team, secret, sha256, previous, agents, models: patterns, expires } =
-            &given.value;
+        // `unmetered` binds the keys that may do that.
+        let schema::Key {
+            name: label,
+            owner,
+            team,
+            secret,
+            sha256,
+            previous,
+            agents,
+            models: patterns,
+            expires,
+            allow_unmetered: _,
+        } = &given.value;
         name(cx, entry, "name", label);
         if let Some(first) = names.insert(label.as_str(), label.at) {
             let hint = format!("the other one is on line {}", cx.line(first));
@@ -40,6 +51,7 @@ pub fn keyring(cx: &mut Context<'_>, list: &[At<schema::Key>], models: &Models) 
             agents: agents.iter().map(|name| agent(name.value)).collect(),
             models: self::patterns(cx, entry, patterns, models, &mut words),
             expires,
+            unmetered: None,
         };
         let digest = key_digest(cx, entry, given, secret.as_ref(), sha256.as_ref());
         let id = keyring.push(key);

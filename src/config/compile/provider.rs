@@ -15,6 +15,7 @@ use super::{Context, Entry, dialect, entries, name, secret, time, url};
 use crate::config::problem::nearest;
 use crate::config::schema;
 use crate::config::units::{At, HeaderText, SECRET_HINT};
+use crate::protocol::Dialect;
 use crate::provider::credential::{Credential, Scheme, sensitive};
 use crate::provider::{DialectSet, KEPT_WARM, Origin, Provider, Timeouts, tls};
 
@@ -39,6 +40,20 @@ impl Providers<'_> {
             return Ok(named.provider.clone());
         }
         Err(nearest(name, self.by_name.keys().copied()))
+    }
+
+    /// Those that speak a dialect, in the order of the configuration.
+    pub fn speaking(&self, dialect: Dialect) -> Vec<&Arc<Provider>> {
+        let mut named: Vec<_> = self.by_name.values().collect();
+        named.sort_by_key(|named| named.at);
+        named.iter().filter_map(|named| named.provider.as_ref()).filter(|p| p.dialects.contains(dialect)).collect()
+    }
+
+    /// All, in the order of the configuration.
+    pub fn all(&self) -> Vec<Arc<Provider>> {
+        let mut named: Vec<_> = self.by_name.values().collect();
+        named.sort_by_key(|named| named.at);
+        named.iter().filter_map(|named| named.provider.clone()).collect()
     }
 
     /// Once all models are known.

@@ -137,6 +137,7 @@ const NETWORK: &str = "tells where the client sits, and how it came to us";
 const BROWSER: &str = "names a page of ours; providers treat the call as a browser's and refuse it";
 const REROUTES: &str = "makes some servers serve another method or path than the one that was checked";
 const ACCOUNT: &str = "names our account at the provider";
+const UPLOAD: &str = "sends the rest of an upload around us, and may hold our credential";
 const HOST_POLICY: &str = "speaks for the provider's host, and would be taken as said of ours";
 
 table! {
@@ -225,6 +226,8 @@ table! {
         "alt-svc": "sends the client's next call around us, with its gateway key",
         "location": "sends the client to another host, with its gateway key",
         "refresh": "sends the client to another host",
+        "x-goog-upload-url": UPLOAD,
+        "x-goog-upload-control-url": UPLOAD,
         "x-accel-redirect": "commands a proxy that stands in front of us",
         "strict-transport-security": HOST_POLICY,
         "public-key-pins": HOST_POLICY,

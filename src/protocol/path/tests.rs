@@ -310,7 +310,7 @@ fn unknown_paths() {
         "/backend-api",
         "/api",
         "/api/hello/x",
-        "/v1beta/models/m:asyncBatchEmbedContent",
+        "/v1beta/models/m:asyncEmbedContent",
         "/v1beta/models/m:",
         "/health",
     ];
@@ -326,19 +326,31 @@ fn unknown_paths() {
 #[test]
 fn what_cannot_be_counted_is_said_so() {
     for (path, what, dialect) in [
-        ("/v1/files", "files", Chat),
-        ("/v1beta/files/f1", "files", Gemini),
-        ("/v1/cachedContents", "cached contents", Gemini),
-        ("/v1/messages/batches", "batches", Anthropic),
-        ("/anthropic/v1/files", "files", Anthropic),
-        ("/v1/messages/batches/b1/results", "batches", Anthropic),
-        ("/openai/v1/images/edits", "images", Chat),
+        ("/v1/files/file-1/parts", "files", Chat),
+        ("/v1beta/files/f1/x", "files", Gemini),
+        ("/v1/messages/batches/b1/x", "batches", Anthropic),
+        ("/openai/v1/fine_tuning/jobs", "fine-tuning", Chat),
         ("/backend-api/codex/realtime", "realtime sessions", Responses),
     ] {
         for method in [Method::GET, Method::POST, Method::DELETE] {
             assert_eq!(locate(&method, path, &bare()), Err(RequestError::Unmetered { what }), "{method} {path}");
         }
         assert_eq!(dialect_guess(path, false), dialect, "{path}");
+    }
+}
+
+#[test]
+fn what_cannot_be_counted_but_may_pass_is_found_with_its_path() {
+    for (path, what, dialect, upstream) in [
+        ("/v1/files/file-1", "files", Chat, "/v1/files/file-1"),
+        ("/genai/files/f1", "files", Gemini, "/v1beta/files/f1"),
+        ("/v1/messages/batches/b1/results", "batches", Anthropic, "/v1/messages/batches/b1/results"),
+        ("/t/a/anthropic/v1/v1/files/f", "files", Anthropic, "/v1/files/f"),
+    ] {
+        let located = locate(&Method::GET, path, &bare()).unwrap();
+        let Endpoint::Unmetered(operation) = located.endpoint else { panic!("{path}") };
+        assert_eq!((operation.what(), located.dialect), (what, dialect), "{path}");
+        assert_eq!(upstream_path(located.endpoint, located.version, &located.rest.unwrap()), upstream, "{path}");
     }
 }
 

@@ -91,7 +91,10 @@ fn row(error: &Error) -> &'static Row {
         },
         Error::Request(e) => match e {
             RequestError::PathUnknown { .. } => &PATH_UNKNOWN,
-            RequestError::Unmetered { .. } => &UNMETERED,
+            RequestError::Unmetered { .. } | RequestError::ListingRefused { .. } | RequestError::UploadRefused => {
+                &UNMETERED
+            }
+            RequestError::UnmeteredUnserved { .. } => &PATH_UNKNOWN,
             RequestError::MethodNotAllowed { .. } => &METHOD_NOT_ALLOWED,
             RequestError::HostInvalid => &BAD_REQUEST,
             RequestError::UpgradeRefused => &UPGRADE_REFUSED,

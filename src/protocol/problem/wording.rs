@@ -85,6 +85,21 @@ fn request(out: &mut Writer, error: &RequestError) {
             out.text(what);
             out.say(" cannot be counted, so this gateway does not pass them on. Ask whoever runs it for another way.");
         }
+        RequestError::ListingRefused { what } => {
+            out.say("Tollgate: a list of all ");
+            out.text(what);
+            out.say(" would show those of other teams. Ask for yours by their ids.");
+        }
+        RequestError::UploadRefused => out.say(
+            "Tollgate: a resumable upload would lead around this gateway. Send the file in one request, with \
+             x-goog-upload-protocol: multipart.",
+        ),
+        RequestError::UnmeteredUnserved { vendor } => {
+            out.say("Tollgate: it is not said which provider gets calls in this API that cannot be counted. Whoever runs \
+                     this gateway can name it: [unmetered] ");
+            out.text(vendor);
+            out.say(".");
+        }
         RequestError::MethodNotAllowed { allow } => {
             out.say("Tollgate: this path takes ");
             out.text(allow);

@@ -8,7 +8,7 @@ use crate::error::BodyError;
 use crate::protocol::json::{Key, Root, Scanner, Value, Want, Watch};
 
 /// Longest spelling of an id, quotes included, in bytes.
-const MAX_RAW: usize = 512;
+pub const MAX_RAW: usize = 512;
 
 /// See the module.
 #[derive(Debug, Default)]

@@ -432,7 +432,7 @@ fn the_id_of_a_response_is_found_once_and_only_where_it_is_wanted() {
         let mut deaf = Tap::stream(Dialect::Responses);
         for (n, event) in events.iter().enumerate() {
             assert_eq!(tap.feed(event.as_bytes()), deaf.feed(event.as_bytes()), "{name}");
-            assert_eq!(tap.made().as_deref(), (n == after).then_some("resp_1"), "{name} {n}");
+            assert_eq!(tap.made(), (n == after).then(|| (Object::Response, "resp_1".into())), "{name} {n}");
             assert_eq!(deaf.made(), None, "{name}");
         }
         assert_eq!(tap.usage(), deaf.usage(), "{name}");
@@ -449,7 +449,7 @@ fn the_id_of_a_json_answer_is_found_at_any_chunk_border() {
             tap.feed(part);
             found.extend(tap.made());
         }
-        let ids: Vec<&str> = found.iter().map(|id| &**id).collect();
+        let ids: Vec<&str> = found.iter().map(|(_, id)| &**id).collect();
         assert_eq!(ids, ["resp_1"], "{cut}");
         assert_eq!(tap.usage().map(|usage| (usage.input, usage.output)), Some((3, 4)), "{cut}");
     }
