@@ -11,17 +11,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gungraun::{library_benchmark, library_benchmark_group, main};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
+use http::Method;
 use tollgate::agent::Agent;
 use tollgate::agent::detect::detect;
 use tollgate::error::{Error, KeyError};
+use tollgate::message::{Fields, Response};
 use tollgate::protocol::Dialect;
 use tollgate::protocol::headers::{presented_keys, strip_request, strip_response};
 use tollgate::protocol::path::locate;
 use tollgate::protocol::problem::problem;
 
 /// A head of the shape and size of Claude Code's, with what a proxy in front of us adds.
-fn request_head() -> HeaderMap {
+fn request_head() -> Fields {
     head(&[
         ("accept", "application/json"),
         ("content-type", "application/json"),
@@ -51,7 +52,7 @@ fn request_head() -> HeaderMap {
     ])
 }
 
-fn response_head() -> HeaderMap {
+fn response_head() -> Fields {
     head(&[
         ("date", "Tue, 24 Nov 2026 00:00:00 GMT"),
         ("content-type", "text/event-stream; charset=utf-8"),
@@ -72,8 +73,10 @@ fn response_head() -> HeaderMap {
     ])
 }
 
-fn head(rows: &[(&'static str, &'static str)]) -> HeaderMap {
-    rows.iter().map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+fn head(rows: &[(&'static str, &'static str)]) -> Fields {
+    let mut fields = Fields::default();
+    rows.iter().for_each(|(name, value)| fields.push(name, value.as_bytes()));
+    fields
 }
 
 fn too_many() -> Error {
@@ -82,7 +85,7 @@ fn too_many() -> Error {
 
 #[library_benchmark]
 #[bench::claude_code(request_head())]
-fn identify(headers: HeaderMap) -> HeaderMap {
+fn identify(headers: Fields) -> Fields {
     let located = locate(black_box(&Method::POST), black_box("/v1/messages"), &headers);
     let dialect = located.as_ref().map_or(Dialect::Chat, |located| located.dialect);
     black_box(detect(&headers, dialect));
@@ -94,14 +97,14 @@ fn identify(headers: HeaderMap) -> HeaderMap {
 
 #[library_benchmark]
 #[bench::request(request_head())]
-fn strip_headers(mut headers: HeaderMap) -> HeaderMap {
+fn strip_headers(mut headers: Fields) -> Fields {
     strip_request(&mut headers);
     headers
 }
 
 #[library_benchmark]
 #[bench::response(response_head())]
-fn strip_answer(mut headers: HeaderMap) -> HeaderMap {
+fn strip_answer(mut headers: Fields) -> Fields {
     strip_response(&mut headers, black_box("claude-sonnet-4-5"));
     headers
 }

@@ -14,12 +14,14 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use http::{HeaderName, HeaderValue, Method, Uri, header};
 use smallvec::SmallVec;
 
 use crate::agent::Agent;
 use crate::error::{Error, RequestError};
 use crate::ledger::Receipt;
+use crate::message::name::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use crate::message::{Field, Fields};
 use crate::owned::Holder;
 use crate::protocol::body::Frames;
 use crate::protocol::inflate::Coding;
@@ -39,7 +41,7 @@ pub struct Arrival<B> {
     /// What is called, or why nothing is.
     pub door: Result<Door, RequestError>,
     /// `authorization` and all others.
-    pub headers: HeaderMap,
+    pub fields: Fields,
     /// Unread.
     pub body: B,
 }
@@ -73,7 +75,7 @@ pub struct Identified<B> {
     /// The client's own credential at a provider, beside a gateway key in `x-tollgate-key`.
     pub own: Option<(HeaderName, HeaderValue)>,
     /// Only what may go upstream.
-    pub headers: HeaderMap,
+    pub fields: Fields,
     /// How the body is compressed, if it is.
     pub coding: Option<Coding>,
     /// Unread.
@@ -160,7 +162,7 @@ impl Call {
 #[derive(Debug)]
 pub struct Held {
     /// Only what may go upstream; shared by all attempts.
-    pub headers: Arc<HeaderMap>,
+    pub fields: Arc<Fields>,
     /// The body as it came.
     pub body: Frames,
     /// Room in the total of held bodies; given back on drop.
@@ -244,22 +246,32 @@ pub struct Attempt {
     pub fresh: bool,
     /// The path and query to ask for.
     pub path: Bytes,
-    /// What of the client's headers goes upstream.
-    pub forwarded: Arc<HeaderMap>,
+    /// What of the client's header fields goes upstream, as far as it [`passes`](Self::passes).
+    pub forwarded: Arc<Fields>,
     /// Ready to be sent.
     pub body: Frames,
 }
 
 impl Attempt {
-    /// The headers to send, but for those that frame the body: whom it is for, our credential, what the operator adds, and
-    /// what the client said besides. The operator's are known to be none of the first two (`config::compile` refuses them).
-    pub fn headers(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+    /// The headers of ours, but for those that frame the body: whom it is for, our credential, what the operator adds. The
+    /// operator's are known to be none of the first two (`config::compile` refuses them).
+    pub fn ours(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+        let host = (&header::HOST, &self.target.provider.origin.authority);
+        std::iter::once(host).chain(self.besides())
+    }
+
+    fn besides(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
         let provider = &*self.target.provider;
         let credential = self.call.credential(provider);
-        let ours = move || credential.into_iter().chain(&provider.headers);
-        let clients = self.forwarded.iter().filter(move |(name, _)| ours().all(|(own, _)| own != *name));
-        let host = (&header::HOST, &provider.origin.authority);
-        std::iter::once(host).chain(ours().map(|(name, value)| (name, value))).chain(clients)
+        credential.into_iter().chain(&provider.headers).map(|(name, value)| (name, value))
+    }
+
+    /// Whether a field of the client's goes upstream beside ours: those of our names do not, nor what frames the body.
+    #[must_use]
+    pub fn passes(&self, field: Field<'_>) -> bool {
+        !(field.is(CONTENT_LENGTH)
+            || field.is(TRANSFER_ENCODING)
+            || self.besides().any(|(name, _)| name.as_str().as_bytes() == field.name))
     }
 }
 

@@ -30,13 +30,13 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Response;
 use http_body::Body;
 use tower::{Service, ServiceBuilder};
 
 use crate::call::Attempt;
 use crate::error::Error;
 use crate::listen::Inbound;
+use crate::message::Response;
 use crate::policy::Core;
 use crate::policy::admit::admit;
 use crate::policy::authenticate::Authenticate;

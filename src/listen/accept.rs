@@ -9,7 +9,6 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Response;
 use http_body::Body;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -18,6 +17,7 @@ use tower::Service;
 use tower::util::BoxCloneSyncService;
 use tracing::warn;
 
+use crate::message::Response;
 use crate::telemetry::metrics::Metrics;
 use crate::tls::Served;
 

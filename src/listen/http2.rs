@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::Request;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -27,6 +27,8 @@ use super::body::{ClientBody, Source};
 use super::line::{Line, Serving};
 use super::stream::Stream;
 use super::{Inbound, Settings};
+use crate::message::name::CONNECTION;
+use crate::message::{Fields, Response};
 
 /// Requests at one time on one connection.
 const STREAMS: u32 = 128;
@@ -61,8 +63,12 @@ pub(super) async fn serve<S, B>(
     let requests = Arc::clone(&line);
     let trusted = settings.trusted.clone();
     let http = service_fn(move |request: Request<Incoming>| {
-        let peer = trusted.behind_request(request.headers(), peer);
-        answer(service.clone(), request, peer, Arc::clone(&requests))
+        let (head, body) = request.into_parts();
+        let fields = Fields::from(&head.headers);
+        let peer = trusted.behind_request(&fields, peer);
+        let body = ClientBody(Source::Http2(body));
+        let inbound = Inbound { method: head.method, target: head.uri, fields, body, peer, addressed: true };
+        answer(service.clone(), inbound, Arc::clone(&requests))
     });
     let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
@@ -132,15 +138,17 @@ impl<B: Body> Body for Served<B> {
 
 async fn answer<S, B>(
     service: S,
-    request: Request<Incoming>,
-    peer: SocketAddr,
+    inbound: Inbound<ClientBody>,
     line: Arc<Line>,
-) -> Result<Response<Served<B>>, Infallible>
+) -> Result<http::Response<Served<B>>, Infallible>
 where
     S: Service<Inbound<ClientBody>, Response = Response<B>, Error = Infallible>,
 {
     let serving = Serving::begin(&line);
-    let request = request.map(|incoming| ClientBody(Source::Http2(incoming)));
-    let response = service.oneshot(Inbound { request, peer, addressed: true }).await;
-    response.map(|response| response.map(|body| Served { body, serving }))
+    let Response { status, fields, body } = service.oneshot(inbound).await?;
+    let mut response = http::Response::new(Served { body, serving });
+    *response.status_mut() = status;
+    // RFC 9113 section 8.2.2: a connection is no matter of one of its streams.
+    *response.headers_mut() = fields.to_map(|field| !field.is(CONNECTION));
+    Ok(response)
 }

@@ -18,7 +18,10 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
+use http::{Method, Uri};
 use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::message::Fields;
 
 /// Connections that the kernel holds for us until they are accepted.
 const BACKLOG: i32 = 4096;
@@ -41,8 +44,14 @@ pub struct Settings {
 /// A request and where it came from.
 #[derive(Debug)]
 pub struct Inbound<B> {
-    /// As it was parsed.
-    pub request: http::Request<B>,
+    /// What to do.
+    pub method: Method,
+    /// With what.
+    pub target: Uri,
+    /// The header fields.
+    pub fields: Fields,
+    /// Unread.
+    pub body: B,
     /// The client, as far as proxies that we believe have named it.
     pub peer: SocketAddr,
     /// It says once, and validly, whom it is for (RFC 9112 section 3.2). We route nothing by it; but a request that another

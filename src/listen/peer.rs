@@ -8,9 +8,12 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use http::HeaderMap;
 use ipnet::IpNet;
 use tokio::io::{AsyncRead, AsyncReadExt};
+
+use crate::message::{Fields, Name};
+
+const FORWARDED_FOR: Name = Name::new("x-forwarded-for");
 
 /// Begins every header of version 2 (<https://www.haproxy.org/download/2.9/doc/proxy-protocol.txt>, section 2.2).
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
@@ -44,13 +47,13 @@ impl Trusted {
     }
 
     /// The client behind a request.
-    pub(super) fn behind_request(&self, headers: &HeaderMap, peer: SocketAddr) -> SocketAddr {
+    pub(super) fn behind_request(&self, fields: &Fields, peer: SocketAddr) -> SocketAddr {
         if self.proxies.is_empty() || self.proxy_protocol || !self.believes(peer.ip()) {
             return peer;
         }
         let mut client = peer.ip();
-        let lines = headers.get_all("x-forwarded-for").iter().rev();
-        for hop in lines.flat_map(|line| line.as_bytes().rsplit(|&b| b == b',')) {
+        let lines = fields.all(FORWARDED_FOR).rev();
+        for hop in lines.flat_map(|line| line.rsplit(|&b| b == b',')) {
             // What is no address was written by nobody whom we believe.
             let Some(address) = std::str::from_utf8(hop).ok().and_then(|text| hop_address(text.trim())) else { break };
             client = address;
@@ -158,11 +161,11 @@ mod tests {
 
     #[track_caller]
     fn forwarded(networks: &[&str], lines: &[&str], peer: &str, client: &str) {
-        let mut headers = HeaderMap::new();
+        let mut fields = Fields::default();
         for line in lines {
-            headers.append("x-forwarded-for", line.parse().unwrap());
+            fields.push("x-forwarded-for", line.as_bytes());
         }
-        let got = trusted(networks, false).behind_request(&headers, peer.parse().unwrap());
+        let got = trusted(networks, false).behind_request(&fields, peer.parse().unwrap());
         assert_eq!(got.ip(), client.parse::<IpAddr>().unwrap(), "{lines:?} by {peer}");
     }
 

@@ -82,7 +82,7 @@ async fn read<B>(identified: Identified<B>, mut room: Room) -> Result<Admitted, 
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let Identified { rules, trail, door, key, own, headers, coding, mut body } = identified;
+    let Identified { rules, trail, door, key, own, fields, coding, mut body } = identified;
     let mut peek = Peek::new(door.endpoint);
     let mut frames = Frames::default();
     make_room(&mut room, body.size_hint().lower(), &rules)?;
@@ -141,7 +141,7 @@ where
         rules,
     });
     let _ = trail.call.set(Arc::clone(&call));
-    Ok(Admitted { trail, call, held: Held { headers: Arc::new(headers), body: frames, room } })
+    Ok(Admitted { trail, call, held: Held { fields: Arc::new(fields), body: frames, room } })
 }
 
 /// A compressed body, held plain. The bounds hold for what comes out, piece by piece, so a bomb is refused before more of it

@@ -47,7 +47,7 @@ pub(super) fn prepare(
         n,
         fresh,
         path,
-        forwarded: Arc::clone(&held.headers),
+        forwarded: Arc::clone(&held.fields),
         body,
     }
 }

@@ -8,12 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use smallvec::SmallVec;
 
 use super::Core;
 use super::gate::Decide;
 use crate::call::{Arrival, Identified, Trail};
 use crate::error::{Error, GatewayError, KeyError, RequestError};
+use crate::message::name::CONTENT_ENCODING;
+use crate::message::{Fields, Name};
 use crate::protocol::Endpoint;
 use crate::protocol::headers::{self, Presented};
 use crate::protocol::inflate::Coding;
@@ -34,27 +36,27 @@ impl<B> Decide<Arrival<B>> for Authenticate {
     type Out = Identified<B>;
 
     fn decide(&self, arrival: Arrival<B>) -> Result<Identified<B>, Error> {
-        let Arrival { rules, trail, door, mut headers, body } = arrival;
+        let Arrival { rules, trail, door, mut fields, body } = arrival;
         let door = door?;
         if self.0.draining.load(Ordering::Relaxed) {
             return Err(GatewayError::Draining.into());
         }
         self.admits(&rules)?;
-        let (key, named) = caller(&rules, &trail, &headers).map_err(|error| self.heard(error, &rules, &trail))?;
+        let (key, named) = caller(&rules, &trail, &fields).map_err(|error| self.heard(error, &rules, &trail))?;
         if let Endpoint::Unmetered(operation) = door.endpoint {
-            may_pass(&rules, key, operation, &headers)?;
+            may_pass(&rules, key, operation, &fields)?;
         }
-        let coding = coding(&headers)?;
-        let own = if named { headers::own_credential(&headers, trail.dialect) } else { None };
-        headers::strip_request(&mut headers);
+        let coding = coding(&fields)?;
+        let own = if named { headers::own_credential(&fields, trail.dialect) } else { None };
+        headers::strip_request(&mut fields);
         if coding.is_some() {
             // They speak of the compressed body; what goes upstream is plain.
-            for name in [&header::CONTENT_ENCODING, &CONTENT_DIGEST, &CONTENT_MD5] {
-                headers.remove(name);
+            for name in [CONTENT_ENCODING, CONTENT_DIGEST, CONTENT_MD5] {
+                fields.remove(name);
             }
         }
         let _ = trail.caller.set((Arc::clone(&rules), key));
-        Ok(Identified { rules, trail, door, key, own, headers, coding, body })
+        Ok(Identified { rules, trail, door, key, own, fields, coding, body })
     }
 }
 
@@ -81,7 +83,7 @@ impl Authenticate {
 
 /// What cannot be counted passes only for keys that say so, and nothing of it that would lead around us or show what is
 /// other teams'. Asked here: what is refused may be large.
-fn may_pass(rules: &Snapshot, key: KeyId, operation: Operation, headers: &HeaderMap) -> Result<(), RequestError> {
+fn may_pass(rules: &Snapshot, key: KeyId, operation: Operation, fields: &Fields) -> Result<(), RequestError> {
     if rules.keyring.key(key).unmetered.is_none() {
         return Err(RequestError::Unmetered { what: operation.what() });
     }
@@ -89,16 +91,16 @@ fn may_pass(rules: &Snapshot, key: KeyId, operation: Operation, headers: &Header
         return Err(RequestError::ListingRefused { what: operation.what() });
     }
     // The answer to the first request of a resumable upload names the provider's own address for the rest.
-    let whole = headers.get(&UPLOAD_PROTOCOL).is_some_and(|how| matches!(how.as_bytes(), b"multipart" | b"raw"));
-    if operation.is_google_upload() && (!whole || headers.contains_key(&UPLOAD_COMMAND)) {
+    let whole = fields.get(UPLOAD_PROTOCOL).is_some_and(|how| matches!(how, b"multipart" | b"raw"));
+    if operation.is_google_upload() && (!whole || fields.contains(UPLOAD_COMMAND)) {
         return Err(RequestError::UploadRefused);
     }
     Ok(())
 }
 
 /// Who calls, and whether `x-tollgate-key` says so.
-fn caller(rules: &Snapshot, trail: &Trail, headers: &HeaderMap) -> Result<(KeyId, bool), KeyError> {
-    let Presented { key: presented, beside, named } = headers::presented_keys(headers, trail.uri.query())?;
+fn caller(rules: &Snapshot, trail: &Trail, fields: &Fields) -> Result<(KeyId, bool), KeyError> {
+    let Presented { key: presented, beside, named } = headers::presented_keys(fields, trail.uri.query())?;
     // A second gateway key is a second caller; a provider's own key beside ours is only not passed on.
     if beside.iter().any(|other| rules.keyring.find(other).is_some()) {
         return Err(KeyError::Conflict);
@@ -120,23 +122,24 @@ fn caller(rules: &Snapshot, trail: &Trail, headers: &HeaderMap) -> Result<(KeyId
     Ok((id, named))
 }
 
-static UPLOAD_PROTOCOL: HeaderName = HeaderName::from_static("x-goog-upload-protocol");
-static UPLOAD_COMMAND: HeaderName = HeaderName::from_static("x-goog-upload-command");
-static CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
-static CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
+const UPLOAD_PROTOCOL: Name = Name::new("x-goog-upload-protocol");
+const UPLOAD_COMMAND: Name = Name::new("x-goog-upload-command");
+const CONTENT_DIGEST: Name = Name::new("content-digest");
+const CONTENT_MD5: Name = Name::new("content-md5");
 
 /// How the body is compressed. A coding that we do not read, or one inside another, is refused rather than passed on unread.
-fn coding(headers: &HeaderMap) -> Result<Option<Coding>, RequestError> {
-    let Some(first) = headers.get(header::CONTENT_ENCODING) else { return Ok(None) };
-    if headers.get_all(header::CONTENT_ENCODING).iter().count() == 1 {
-        if first.as_bytes().eq_ignore_ascii_case(b"identity") {
-            return Ok(None);
+fn coding(fields: &Fields) -> Result<Option<Coding>, RequestError> {
+    let lines: SmallVec<[&[u8]; 1]> = fields.all(CONTENT_ENCODING).collect();
+    match &*lines {
+        [] => return Ok(None),
+        [only] if only.eq_ignore_ascii_case(b"identity") => return Ok(None),
+        [only] => {
+            if let Some(coding) = Coding::named(only) {
+                return Ok(Some(coding));
+            }
         }
-        if let Some(coding) = Coding::named(first.as_bytes()) {
-            return Ok(Some(coding));
-        }
+        _ => {}
     }
-    let lines: Vec<_> = headers.get_all(header::CONTENT_ENCODING).iter().map(HeaderValue::as_bytes).collect();
     let encoding = String::from_utf8_lossy(&lines.join(&b", "[..])).chars().take(64).collect::<String>();
     Err(RequestError::EncodingUnsupported { encoding: encoding.into() })
 }

@@ -5,13 +5,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, header};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
 use super::reply::{Reply, ReplyBody};
 use crate::call::Identified;
 use crate::error::{Error, ModelError};
+use crate::message::Response;
 use crate::protocol::{Endpoint, listing};
 
 /// See the module.
@@ -97,7 +97,7 @@ where
 
 fn json<P>(body: Bytes) -> Reply<P> {
     let mut response = Response::new(ReplyBody::whole(body));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.fields.push("content-type", b"application/json");
     response
 }
 

@@ -14,7 +14,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Response, header};
 use smallvec::SmallVec;
 use tower::{Layer, Service};
 
@@ -24,6 +23,8 @@ use super::passage::{Opening, Passage};
 use crate::call::{Attempt, Call, Funded, Plan};
 use crate::error::{Error, GatewayError, UpstreamError};
 use crate::ledger::Receipt;
+use crate::message::Response;
+use crate::message::name::{CONTENT_ENCODING, CONTENT_TYPE};
 use crate::protocol::tap::Tap;
 use crate::protocol::{Dialect, Endpoint, headers};
 use crate::snapshot::routes::{Place, Target};
@@ -118,14 +119,14 @@ where
             Err(error) => Err(error),
         };
         match judged {
-            Ok((parts, opening)) => {
-                trail.upstream_status.store(parts.status.as_u16(), Relaxed);
+            Ok(response) => {
+                trail.upstream_status.store(response.status.as_u16(), Relaxed);
                 let _ = trail.served.set(Arc::clone(&target));
                 trail.answered.set(trail.at.elapsed());
                 // Boxed: it is moved through every layer above, and it is large.
                 let owned = call.makes.then(|| Arc::clone(&core.owned));
-                let passage = Box::new(Passage::new(opening, call, trail, held, owned));
-                return Ok(Won { response: Response::from_parts(parts, passage), target, place, receipt });
+                let response = response.map(|opening| Box::new(Passage::new(opening, call, trail, held, owned)));
+                return Ok(Won { response, target, place, receipt });
             }
             Err(error) => {
                 target.series.cells(call.agent, call.dialect, core.index).failed_attempts.fetch_add(1, Relaxed);
@@ -173,12 +174,12 @@ where
     }
 }
 
-type Judged<A> = (http::response::Parts, Opening<A>);
+type Judged<A> = Response<Opening<A>>;
 
 /// Is this answer one to let through?
 async fn judge<A: Answer>(response: Response<A>, call: &Call, target: &Target, more: bool) -> Result<Judged<A>, Error> {
-    let (mut parts, mut answer) = response.into_parts();
-    let status = parts.status.as_u16();
+    let Response { status: code, mut fields, body: mut answer } = response;
+    let status = code.as_u16();
     let provider = &target.provider;
     let refused = || UpstreamError::CredentialRefused { provider: provider.name.as_ref().into(), status };
     // The client's own credential is the client's own business.
@@ -198,30 +199,26 @@ async fn judge<A: Answer>(response: Response<A>, call: &Call, target: &Target, m
     if more && (status == 429 || status >= 500) {
         return Err(UpstreamError::Overloaded { provider: provider.name.as_ref().into(), status }.into());
     }
-    headers::strip_response(&mut parts.headers, &call.model);
-    let kind = parts.headers.get(header::CONTENT_TYPE).map_or(&b""[..], |v| v.as_bytes());
-    let plain = !parts.headers.contains_key(header::CONTENT_ENCODING);
+    headers::strip_response(&mut fields, &call.model);
+    let kind = fields.get(CONTENT_TYPE).unwrap_or_default();
+    let plain = !fields.contains(CONTENT_ENCODING);
     let stream = plain
         && call.endpoint.is_metered()
         && kind.len() >= 17
         && kind[..17].eq_ignore_ascii_case(b"text/event-stream");
-    let tap = match (plain && parts.status.is_success(), call.endpoint) {
+    let tap = match (plain && code.is_success(), call.endpoint) {
         (true, Endpoint::Unmetered(operation)) if call.makes => Tap::things(operation),
         (false, _) | (_, Endpoint::Unmetered(_)) => Tap::blind(),
         (true, _) if stream => Tap::stream(call.dialect),
         (true, _) => Tap::json(call.dialect),
     };
     let tap = if call.makes { tap.finding_id() } else { tap };
-    if stream {
-        // Ours may become longer.
-        parts.headers.remove(header::CONTENT_LENGTH);
-    }
     if stream && more {
         before = hold_back(&mut answer, call, &provider.name).await?;
     }
     let opening =
         Opening { answer, before, tap, stream, idle: provider.timeouts.idle, provider: Arc::clone(&provider.name) };
-    Ok((parts, opening))
+    Ok(Response { status: code, fields, body: opening })
 }
 
 /// The beginning of a stream, up to its first content event.

@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use http::HeaderMap;
 use tower::{Layer, Service};
 
 use super::Core;
@@ -19,6 +18,7 @@ use crate::agent::detect;
 use crate::call::{Arrival, Door, Mark, Trail};
 use crate::error::RequestError;
 use crate::listen::Inbound;
+use crate::message::Fields;
 use crate::protocol::{Dialect, path};
 use crate::snapshot::mounts::Mount;
 
@@ -67,28 +67,28 @@ where
 fn arrive<B>(core: &Core, inbound: Inbound<B>) -> Arrival<B> {
     let at = Instant::now();
     let rules = core.follower.now();
-    let (head, body) = inbound.request.into_parts();
-    let whole = head.uri.path();
+    let Inbound { method, target, fields, body, peer, addressed } = inbound;
+    let whole = target.path();
     let (mount, rest) = rules.mounts.find(whole).map_or((None, whole), |(mount, rest)| (Some(mount), rest));
-    let found = match inbound.addressed {
-        true => path::locate(&head.method, rest, &head.headers),
+    let found = match addressed {
+        true => path::locate(&method, rest, &fields),
         false => Err(RequestError::HostInvalid),
     };
     let team_claim = found.as_ref().ok().and_then(|l| l.team_claim).map(Box::from);
-    let (dialect, door) = enter(found, mount, rest, &head.headers);
-    let agent = mount.and_then(|m| m.agent).unwrap_or_else(|| detect::detect(&head.headers, dialect));
-    let session = detect::session(&head.headers, agent).map(Box::from);
+    let (dialect, door) = enter(found, mount, rest, &fields);
+    let agent = mount.and_then(|m| m.agent).unwrap_or_else(|| detect::detect(&fields, dialect));
+    let session = detect::session(&fields, agent).map(Box::from);
     let trail = Trail {
         id: core.ids.next(),
         at,
-        peer: inbound.peer.ip(),
-        method: head.method,
+        peer: peer.ip(),
+        method,
         dialect,
         agent,
         session: session.map_or_else(OnceLock::new, OnceLock::from),
-        user: detect::user_claim(&head.headers).map(Box::from),
+        user: detect::user_claim(&fields).map(Box::from),
         team_claim,
-        uri: head.uri,
+        uri: target,
         caller: OnceLock::new(),
         call: OnceLock::new(),
         bytes_in: AtomicU64::new(0),
@@ -100,7 +100,7 @@ fn arrive<B>(core: &Core, inbound: Inbound<B>) -> Arrival<B> {
         refused: OnceLock::new(),
         tally: OnceLock::new(),
     };
-    Arrival { rules, trail: Arc::new(trail), door, headers: head.headers, body }
+    Arrival { rules, trail: Arc::new(trail), door, fields, body }
 }
 
 /// The dialect to speak, and where the path leads. A mount for one dialect serves no other.
@@ -108,7 +108,7 @@ fn enter(
     found: Result<path::Located<'_>, RequestError>,
     mount: Option<&Mount>,
     rest: &str,
-    headers: &HeaderMap,
+    fields: &Fields,
 ) -> (Dialect, Result<Door, RequestError>) {
     let only = mount.and_then(|m| m.dialect);
     match found {
@@ -129,7 +129,7 @@ fn enter(
             (dialect, Ok(Door { endpoint: located.endpoint, model, object, rest, version: located.version }))
         }
         Err(error) => {
-            let guess = || path::dialect_guess(rest, headers.contains_key(&path::ANTHROPIC_VERSION));
+            let guess = || path::dialect_guess(rest, fields.contains(path::ANTHROPIC_VERSION));
             (only.unwrap_or_else(guess), Err(error))
         }
     }

@@ -20,6 +20,7 @@ use super::Core;
 use super::record;
 use crate::call::{Arrival, Trail};
 use crate::error::{Error, Fault};
+use crate::message::Response;
 use crate::protocol::Endpoint;
 
 /// See the module.
@@ -49,10 +50,10 @@ pub struct Observe<S> {
 
 impl<B, R, S> Service<Arrival<B>> for Observe<S>
 where
-    S: Service<Arrival<B>, Response = http::Response<R>, Error = Infallible>,
+    S: Service<Arrival<B>, Response = Response<R>, Error = Infallible>,
     R: Body<Data = Bytes, Error = Error> + Unpin,
 {
-    type Response = http::Response<Observed<R>>;
+    type Response = Response<Observed<R>>;
     type Error = Infallible;
     type Future = ObserveFuture<S::Future>;
 
@@ -79,17 +80,17 @@ pin_project! {
 
 impl<F, R> Future for ObserveFuture<F>
 where
-    F: Future<Output = Result<http::Response<R>, Infallible>>,
+    F: Future<Output = Result<Response<R>, Infallible>>,
     R: Body<Data = Bytes, Error = Error> + Unpin,
 {
-    type Output = Result<http::Response<Observed<R>>, Infallible>;
+    type Output = Result<Response<Observed<R>>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let Ok(response) = ready!(this.future.poll(cx));
         let mut watch = this.watch.take();
         if let Some(watch) = &mut watch {
-            watch.status = Some(response.status().as_u16());
+            watch.status = Some(response.status.as_u16());
         }
         Poll::Ready(Ok(response.map(|body| Observed { body, watch })))
     }

@@ -4,8 +4,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::Response;
 use http_body::{Body, Frame, SizeHint};
+
+use crate::message::Response;
 
 /// An answer.
 pub type Reply<P> = Response<ReplyBody<P>>;

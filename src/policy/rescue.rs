@@ -10,16 +10,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Response};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
 use super::reply::{Reply, ReplyBody};
 use crate::call::{Arrival, Trail};
 use crate::error::Error;
+use crate::message::Response;
 use crate::protocol::{Endpoint, problem};
-
-static REQUEST_ID: HeaderName = HeaderName::from_static("x-tollgate-request-id");
 
 /// See the module.
 #[derive(Debug, Clone, Copy)]
@@ -95,9 +93,7 @@ where
             RescueProjection::Call { future, trail } => (future, trail),
         };
         let mut reply = ready!(future.poll(cx)).unwrap_or_else(|error| refuse(trail, &error));
-        if let Ok(id) = HeaderValue::from_str(trail.id.as_str()) {
-            reply.headers_mut().insert(&REQUEST_ID, id);
-        }
+        reply.fields.push("x-tollgate-request-id", trail.id.as_str().as_bytes());
         Poll::Ready(Ok(reply))
     }
 }

@@ -89,7 +89,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let Won { response, target, place, receipt } = ready!(this.future.poll(cx))?;
-        let status = response.status().as_u16();
+        let status = response.status.as_u16();
         Poll::Ready(Ok(response.map(|passage| {
             let debt =
                 this.owed.take().map(|(core, trail, call)| Debt { core, trail, call, target, place, receipt, status });

@@ -14,15 +14,17 @@ pub mod query;
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use http::{HeaderMap, HeaderName, Method, header};
+use http::Method;
 
 pub use query::{forward_query, redact_query};
 
 use super::{Dialect, Endpoint, unmetered};
 use crate::error::RequestError;
+use crate::message::{Fields, Name};
 
 /// Sent by every Anthropic client, and by nobody else (<https://docs.anthropic.com/en/api/versioning>).
-pub static ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
+pub const ANTHROPIC_VERSION: Name = Name::new("anthropic-version");
+const UPGRADE: Name = Name::new("upgrade");
 
 /// Longest model name or team claim that is believed to be one, in bytes.
 const MAX_NAME: usize = 256;
@@ -64,8 +66,8 @@ pub struct Located<'p> {
 /// where one lives whose use cannot be counted;
 /// [`RequestError::MethodNotAllowed`] for an API that takes another method; [`RequestError::UpgradeRefused`] for Codex's
 /// WebSocket, which must hear 426 whatever its key is.
-pub fn locate<'p>(method: &Method, path: &'p str, headers: &HeaderMap) -> Result<Located<'p>, RequestError> {
-    let Some(parsed) = parse(path) else { return elsewhere(method, path, headers) };
+pub fn locate<'p>(method: &Method, path: &'p str, fields: &Fields) -> Result<Located<'p>, RequestError> {
+    let Some(parsed) = parse(path) else { return elsewhere(method, path, fields) };
     let (endpoint, dialect) = match parsed.api {
         Api::Messages => (Endpoint::Messages, Dialect::Anthropic),
         Api::CountTokens => (Endpoint::CountTokens, Dialect::Anthropic),
@@ -76,15 +78,15 @@ pub fn locate<'p>(method: &Method, path: &'p str, headers: &HeaderMap) -> Result
         Api::InputTokens => (Endpoint::InputTokens, Dialect::Responses),
         Api::Stored(id, part) => return parsed.stored(method, id, part),
         Api::Hello => (Endpoint::Hello, Dialect::Anthropic),
-        Api::Models => (Endpoint::Models, parsed.listing_dialect(headers)),
-        Api::Model(raw) => return parsed.model(method, raw, path, headers),
+        Api::Models => (Endpoint::Models, parsed.listing_dialect(fields)),
+        Api::Model(raw) => return parsed.model(method, raw, path, fields),
     };
     let allow = match endpoint {
         Endpoint::Models | Endpoint::Hello => "GET",
         _ => "POST",
     };
     if !takes(allow, method) {
-        if endpoint == Endpoint::Responses && method == Method::GET && headers.contains_key(header::UPGRADE) {
+        if endpoint == Endpoint::Responses && method == Method::GET && fields.contains(UPGRADE) {
             return Err(RequestError::UpgradeRefused);
         }
         return Err(RequestError::MethodNotAllowed { allow });
@@ -344,7 +346,7 @@ impl<'p> Parsed<'p> {
     }
 
     /// Everybody's clients list models at `/v1/models`, each expecting a shape of its own.
-    fn listing_dialect(&self, headers: &HeaderMap) -> Dialect {
+    fn listing_dialect(&self, fields: &Fields) -> Dialect {
         match self.below {
             Some(Below::Anthropic) => return Dialect::Anthropic,
             Some(Below::Gemini) => return Dialect::Gemini,
@@ -352,7 +354,7 @@ impl<'p> Parsed<'p> {
         }
         if matches!(self.version, Some("v1beta" | "v1alpha")) {
             Dialect::Gemini
-        } else if headers.contains_key(&ANTHROPIC_VERSION) {
+        } else if fields.contains(ANTHROPIC_VERSION) {
             Dialect::Anthropic
         } else if self.below == Some(Below::Codex) {
             Dialect::Responses
@@ -367,7 +369,7 @@ impl<'p> Parsed<'p> {
         method: &Method,
         raw: &'p str,
         path: &'p str,
-        headers: &HeaderMap,
+        fields: &Fields,
     ) -> Result<Located<'p>, RequestError> {
         // Google's SDKs accept `models/x` as the name of `x`, and some send it on as it is.
         let raw = raw.strip_prefix("models/").unwrap_or(raw);
@@ -388,11 +390,9 @@ impl<'p> Parsed<'p> {
                 Ok(self.located(endpoint, Dialect::Gemini, Some(model)))
             }
             Some(_) => Err(RequestError::MethodNotAllowed { allow: "POST" }),
-            None if takes("GET", method) => {
-                Ok(self.located(Endpoint::Model, self.listing_dialect(headers), Some(name)))
-            }
+            None if takes("GET", method) => Ok(self.located(Endpoint::Model, self.listing_dialect(fields), Some(name))),
             // An action of Gemini's that we do not serve is a path that we do not know.
-            None if method == Method::POST && name.contains(':') => elsewhere(method, path, headers),
+            None if method == Method::POST && name.contains(':') => elsewhere(method, path, fields),
             None => Err(RequestError::MethodNotAllowed { allow: "GET" }),
         }
     }
@@ -432,8 +432,8 @@ fn model_name(raw: &str) -> Option<Cow<'_, str>> {
 }
 
 /// A path that is none of those that are counted.
-fn elsewhere<'p>(method: &Method, path: &'p str, headers: &HeaderMap) -> Result<Located<'p>, RequestError> {
-    unmetered::locate(method, path, headers).unwrap_or_else(|| Err(unknown(path)))
+fn elsewhere<'p>(method: &Method, path: &'p str, fields: &Fields) -> Result<Located<'p>, RequestError> {
+    unmetered::locate(method, path, fields).unwrap_or_else(|| Err(unknown(path)))
 }
 
 fn unknown(path: &str) -> RequestError {

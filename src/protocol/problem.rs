@@ -12,50 +12,44 @@ mod table;
 mod wording;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http::StatusCode;
 
 use super::Dialect;
 use crate::agent::Agent;
 use crate::error::Error;
-
-/// Read by Anthropic's and OpenAI's SDKs: whether to try again, whatever the status suggests.
-static X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
-/// Where Anthropic's SDKs look for the id to show.
-static REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
-/// Where OpenAI's SDKs and Codex look for it.
-static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+use crate::message::{Fields, Response};
 
 /// The refusal: status, headers and body. Framing (`content-length`) is the server's.
 #[must_use]
 pub fn problem(dialect: Dialect, agent: Agent, error: &Error, request_id: &str) -> Response<Bytes> {
     let face = table::face(dialect, agent, error);
-    let mut response = Response::new(Bytes::from(shape::body(dialect, &face, error, request_id)));
-    // Every status is a literal of the table; the tests walk through all of them.
-    *response.status_mut() = StatusCode::from_u16(face.cell.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    *response.headers_mut() = headers(dialect, &face, request_id);
-    response
+    Response {
+        // Every status is a literal of the table; the tests walk through all of them.
+        status: StatusCode::from_u16(face.cell.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+        fields: fields(dialect, &face, request_id),
+        body: Bytes::from(shape::body(dialect, &face, error, request_id)),
+    }
 }
 
-fn headers(dialect: Dialect, face: &table::Face, request_id: &str) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(6);
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if let Ok(id) = HeaderValue::from_str(request_id) {
-        let name = if dialect == Dialect::Anthropic { &REQUEST_ID } else { &X_REQUEST_ID };
-        headers.insert(name, id);
-    }
+fn fields(dialect: Dialect, face: &table::Face, request_id: &str) -> Fields {
+    let mut fields = Fields::with_capacity(8, 256);
+    fields.push("content-type", b"application/json");
+    // Where Anthropic's SDKs look for the id to show, and where OpenAI's and Codex do.
+    fields.push(if dialect == Dialect::Anthropic { "request-id" } else { "x-request-id" }, request_id.as_bytes());
     if let Some(seconds) = face.retry_after {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        fields.push("retry-after", itoa::Buffer::new().format(seconds).as_bytes());
     }
     if face.cell.stop == table::Stop::Header {
-        headers.insert(&X_SHOULD_RETRY, HeaderValue::from_static("false"));
+        // Read by Anthropic's and OpenAI's SDKs: whether to try again, whatever the status suggests.
+        fields.push("x-should-retry", b"false");
     }
     if let Some(allow) = face.allow {
-        headers.insert(header::ALLOW, HeaderValue::from_static(allow));
+        fields.push("allow", allow.as_bytes());
     }
     if face.close {
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        fields.push("connection", b"close");
     }
-    headers
+    fields
 }
 
 /// How a stream ends that broke after content had reached the client.

@@ -16,12 +16,13 @@ mod tests;
 
 use std::fmt::Write as _;
 
-use http::{HeaderMap, Method};
+use http::Method;
 use smallvec::SmallVec;
 
 use super::path::{ANTHROPIC_VERSION, Located, is_id};
 use super::{Dialect, Endpoint, Object};
 use crate::error::RequestError;
+use crate::message::Fields;
 use table::{Does, Row, TABLE};
 
 /// Which vendor's API a call belongs to: one provider gets all of them.
@@ -167,8 +168,8 @@ struct Parsed<'p> {
 /// # Errors
 ///
 /// [`RequestError::Unmetered`] for what is in no row, [`RequestError::MethodNotAllowed`] for another method than its row's.
-pub fn locate<'p>(method: &Method, path: &'p str, headers: &HeaderMap) -> Option<Result<Located<'p>, RequestError>> {
-    let Parsed { vendor, version, team, segments } = parse(path, headers)?;
+pub fn locate<'p>(method: &Method, path: &'p str, fields: &Fields) -> Option<Result<Located<'p>, RequestError>> {
+    let Parsed { vendor, version, team, segments } = parse(path, fields)?;
     let service = service_of(&segments)?;
     let mut other_method = None;
     for (number, row) in (0_u8..).zip(TABLE) {
@@ -197,7 +198,7 @@ pub fn locate<'p>(method: &Method, path: &'p str, headers: &HeaderMap) -> Option
     }))
 }
 
-fn parse<'p>(path: &'p str, headers: &HeaderMap) -> Option<Parsed<'p>> {
+fn parse<'p>(path: &'p str, fields: &Fields) -> Option<Parsed<'p>> {
     let mut segments = path.split('/').filter(|segment| !segment.is_empty());
     let (mut version, mut vendor, mut team, mut upload) = (None, None, None, false);
     let first = loop {
@@ -217,7 +218,7 @@ fn parse<'p>(path: &'p str, headers: &HeaderMap) -> Option<Parsed<'p>> {
         ("messages", _) => Vendor::Anthropic,
         ("cachedContents" | "models", _) => Vendor::Gemini,
         (_, Some(vendor)) => vendor,
-        _ if headers.contains_key(&ANTHROPIC_VERSION) => Vendor::Anthropic,
+        _ if fields.contains(ANTHROPIC_VERSION) => Vendor::Anthropic,
         _ => Vendor::OpenAi,
     };
     let version = match vendor {

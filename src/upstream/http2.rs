@@ -161,8 +161,9 @@ pub fn render(attempt: &Attempt) -> Option<Request<Sending>> {
     *request.uri_mut() = Uri::from_maybe_shared(Bytes::from(uri)).ok()?;
     *request.version_mut() = Version::HTTP_2;
     // The host is the URI's authority (section 8.3.1).
-    let headers = attempt.headers().filter(|(name, _)| **name != header::HOST);
-    request.headers_mut().extend(headers.map(|(name, value)| (name.clone(), value.clone())));
+    *request.headers_mut() = attempt.forwarded.to_map(|field| attempt.passes(field));
+    let ours = attempt.ours().filter(|(name, _)| **name != header::HOST);
+    request.headers_mut().extend(ours.map(|(name, value)| (name.clone(), value.clone())));
     Some(request)
 }
 

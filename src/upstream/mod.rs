@@ -22,11 +22,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::Response;
 use tower::Service;
 
 use crate::call::Attempt;
 use crate::error::{Error, UpstreamError};
+use crate::message::{Fields, Response};
 use crate::provider::Provider;
 use body::Body;
 use connect::Opened;
@@ -189,10 +189,8 @@ async fn over(
 }
 
 fn respond(head: Head, conn: Box<Conn>, pool: Arc<Pool>, provider: &Arc<str>) -> Response<Body> {
-    let mut response = Response::new(Body::of_http1(head.framing, conn, pool, Arc::clone(provider)));
-    *response.status_mut() = head.status;
-    *response.headers_mut() = head.headers;
-    response
+    let Head { status, fields, framing, .. } = head;
+    Response { status, fields, body: Body::of_http1(framing, conn, pool, Arc::clone(provider)) }
 }
 
 /// Sends a request as a stream of HTTP/2. `None` if the provider has not looked at it.
@@ -211,7 +209,9 @@ async fn over_http2(
     }
     Some(match answer {
         Ok(Ok((response, place))) => {
-            Ok(response.map(|incoming| Body::of_http2(incoming, place, Arc::clone(&provider.name))))
+            let (head, incoming) = response.into_parts();
+            let body = Body::of_http2(incoming, place, Arc::clone(&provider.name));
+            Ok(Response { status: head.status, fields: Fields::from(&head.headers), body })
         }
         Ok(Err(http2::Trouble::Unserved)) => return None,
         Ok(Err(http2::Trouble::HungUp)) => Err(UpstreamError::HungUp { provider: name(), reused }),

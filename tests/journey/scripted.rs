@@ -26,6 +26,7 @@ use tollgate::error::{Error, UpstreamError};
 use tollgate::journey::{AnswerBody, journey};
 use tollgate::ledger::Ledger;
 use tollgate::listen::Inbound;
+use tollgate::message::{self, Fields};
 use tollgate::owned::Owned;
 use tollgate::policy::{Core, Ids};
 use tollgate::snapshot::live::{Follower, Live};
@@ -71,14 +72,29 @@ pub struct Seen {
     pub provider: String,
     pub method: &'static str,
     pub path: String,
-    pub headers: http::HeaderMap,
+    /// As HTTP/1.1 has it.
+    pub head: Vec<u8>,
     pub body: Vec<u8>,
+}
+
+impl Seen {
+    pub fn headers(&self) -> http::HeaderMap {
+        let lines = std::str::from_utf8(&self.head).unwrap().lines();
+        lines
+            .map(|line| {
+                let (name, value) = line.split_once(": ").unwrap();
+                (http::HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap())
+            })
+            .collect()
+    }
 }
 
 #[derive(Debug, Default)]
 pub struct Stage {
     pub acts: Mutex<VecDeque<Act>>,
     pub seen: Mutex<Vec<Seen>>,
+    /// How attempts look to whoever prints them, where a test asks for it.
+    pub printed: Mutex<Option<String>>,
     /// Answers whose body was dropped before its end.
     pub cancelled: AtomicU64,
     /// Answers that were dropped with nothing left that mattered.
@@ -89,7 +105,7 @@ pub struct Stage {
 pub struct Scripted(pub Arc<Stage>);
 
 impl Service<Attempt> for Scripted {
-    type Response = Response<ScriptedBody>;
+    type Response = message::Response<ScriptedBody>;
     type Error = Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Error>> + Send>>;
 
@@ -102,9 +118,15 @@ impl Service<Attempt> for Scripted {
         let method = attempt.call.endpoint.method();
         let body = attempt.body.iter().flat_map(|f| f.to_vec()).collect();
         let path = String::from_utf8(attempt.path.to_vec()).unwrap();
-        let mut headers = http::HeaderMap::with_capacity(32);
-        headers.extend(attempt.headers().map(|(name, value)| (name.clone(), value.clone())));
-        self.0.seen.lock().unwrap().push(Seen { provider: provider.clone(), method, path, headers, body });
+        if let Some(printed) = &mut *self.0.printed.lock().unwrap() {
+            printed.push_str(&format!("{attempt:?}"));
+        }
+        let mut head = Vec::with_capacity(1024);
+        for (name, value) in attempt.ours() {
+            head.extend_from_slice(&[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+        }
+        attempt.forwarded.write(&mut head, |field| attempt.passes(field));
+        self.0.seen.lock().unwrap().push(Seen { provider: provider.clone(), method, path, head, body });
         let act = self.0.acts.lock().unwrap().pop_front().expect("no act is left for this attempt");
         let stage = Arc::clone(&self.0);
         Box::pin(async move {
@@ -115,9 +137,9 @@ impl Service<Attempt> for Scripted {
                 Act::HangUp { reused } => Err(UpstreamError::HungUp { provider, reused }.into()),
                 Act::Answer { status, kind, frames } => {
                     let body = ScriptedBody { steps: frames.into(), timer: None, stage, over: false, salvage: false };
-                    let mut response = Response::new(body);
-                    *response.status_mut() = StatusCode::from_u16(status).unwrap();
-                    response.headers_mut().insert("content-type", kind.parse().unwrap());
+                    let mut response = message::Response::new(body);
+                    response.status = StatusCode::from_u16(status).unwrap();
+                    response.fields.push("content-type", kind.as_bytes());
                     Ok(response)
                 }
             }
@@ -219,6 +241,14 @@ pub struct Gateway {
     pub stage: Arc<Stage>,
 }
 
+/// A request as a connection hands it on.
+pub fn inbound(request: Request<Upload>) -> Inbound<Upload> {
+    let peer = ([127, 0, 0, 1], 4000).into();
+    let (head, body) = request.into_parts();
+    let fields = Fields::from(&head.headers);
+    Inbound { method: head.method, target: head.uri, fields, body, peer, addressed: true }
+}
+
 pub type Answered = Response<AnswerBody<ScriptedBody>>;
 
 /// Three providers behind `m` (tried in turn by a plan that the test widens), and what else a test adds.
@@ -306,9 +336,24 @@ impl Gateway {
         Self { core, stage }
     }
 
+    /// As a connection calls it.
+    pub fn serve(
+        &self,
+        inbound: Inbound<Upload>,
+    ) -> impl Future<Output = Result<message::Response<AnswerBody<ScriptedBody>>, Infallible>> + Send + use<> {
+        journey(&self.core, Scripted(Arc::clone(&self.stage))).oneshot(inbound)
+    }
+
+    /// The same with requests and answers as libraries have them.
     pub fn call(&self, request: Request<Upload>) -> impl Future<Output = Result<Answered, Infallible>> + Send + use<> {
-        let peer = ([127, 0, 0, 1], 4000).into();
-        journey(&self.core, Scripted(Arc::clone(&self.stage))).oneshot(Inbound { request, peer, addressed: true })
+        let answer = self.serve(inbound(request));
+        async move {
+            let message::Response { status, fields, body } = answer.await?;
+            let mut response = Response::new(body);
+            *response.status_mut() = status;
+            *response.headers_mut() = fields.to_map(|_| true);
+            Ok(response)
+        }
     }
 
     pub async fn ask(&self, request: Request<Upload>) -> Answered {

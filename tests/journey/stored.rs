@@ -118,7 +118,7 @@ async fn a_team_reaches_its_own_where_it_was_made() {
         assert_eq!(sent.path, format!("/base/v1{}", path.trim_start_matches("/openai").trim_start_matches("/v1")));
         let body = if body.contains("model") { body } else { "" };
         assert_eq!(String::from_utf8_lossy(&sent.body), *body, "{path}");
-        assert_eq!(sent.headers["authorization"], "Bearer provider-secret", "{path}");
+        assert_eq!(sent.headers()["authorization"], "Bearer provider-secret", "{path}");
     }
     let page = gateway.core.metrics.render();
     let input =

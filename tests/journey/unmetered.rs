@@ -256,8 +256,8 @@ async fn it_goes_where_the_rules_say_as_it_is_and_is_counted_by_team() {
     assert_eq!(seen.len(), 2);
     assert_eq!((&*seen[0].provider, &*seen[0].path), ("one", "/base/v1/files?a=b"));
     assert_eq!(String::from_utf8_lossy(&seen[0].body), body);
-    assert_eq!(seen[0].headers["content-type"], "multipart/form-data; boundary=b");
-    assert_eq!(seen[0].headers["authorization"], "Bearer provider-secret");
+    assert_eq!(seen[0].headers()["content-type"], "multipart/form-data; boundary=b");
+    assert_eq!(seen[0].headers()["authorization"], "Bearer provider-secret");
     let page = gateway.core.metrics.render();
     for line in [
         r#"tollgate_unmetered_calls_total{team="core",agent="other",service="files"} 1"#,

@@ -1,13 +1,13 @@
 //! Heads as the agents send them, cut to what tells them apart.
 
-use http::HeaderValue;
-
 use super::*;
 use Agent::{ClaudeCode, Codex, GeminiCli, OpenCode, Other, QwenCode};
 use Dialect::{Anthropic, Chat, Gemini, Responses};
 
-fn map(rows: &[(&'static str, &str)]) -> HeaderMap {
-    rows.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())).collect()
+fn map(rows: &[(&str, &str)]) -> Fields {
+    let mut fields = Fields::default();
+    rows.iter().for_each(|(name, value)| fields.push(name, value.as_bytes()));
+    fields
 }
 
 #[test]
@@ -62,7 +62,8 @@ fn agents() {
     for (name, dialect, headers, agent) in rows {
         assert_eq!(detect(&map(headers), *dialect), *agent, "{name}");
     }
-    let bytes = HeaderMap::from_iter([(header::USER_AGENT, HeaderValue::from_bytes(b"opencode/\xff").unwrap())]);
+    let mut bytes = Fields::default();
+    bytes.push("user-agent", b"opencode/\xff");
     assert_eq!(detect(&bytes, Chat), OpenCode);
 }
 
@@ -84,7 +85,7 @@ fn sessions() {
     ];
     for (agent, want) in rows {
         assert_eq!(session(&all, agent), want, "{}", agent.name());
-        assert_eq!(session(&HeaderMap::new(), agent), None, "{}", agent.name());
+        assert_eq!(session(&Fields::default(), agent), None, "{}", agent.name());
     }
     assert_eq!(session(&map(&[("session_id", "codex-old")]), Codex), Some("codex-old"));
 }
@@ -105,8 +106,9 @@ fn ids_are_bounded_and_printable() {
         ("zoë".as_bytes(), None),
     ];
     for (value, want) in rows {
-        let headers = HeaderMap::from_iter([(USER.clone(), HeaderValue::from_bytes(value).unwrap())]);
+        let mut headers = Fields::default();
+        headers.push(USER.text(), value);
         assert_eq!(user_claim(&headers), *want, "{}", value.escape_ascii());
     }
-    assert_eq!(user_claim(&HeaderMap::new()), None);
+    assert_eq!(user_claim(&Fields::default()), None);
 }

@@ -1,25 +1,34 @@
 //! The head of a request (RFC 9112 sections 2, 3 and 6).
 //!
 //! Invariant: strict. What another server on the way could read otherwise is refused: two lengths, a length beside chunks, any
-//! coding but `chunked`, folded lines, bare control characters.
+//! coding but `chunked`, and what [`lines`] refuses.
 
-use bytes::{Buf, Bytes, BytesMut};
-use http::header::{EXPECT, HOST};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version};
+use bytes::Bytes;
+use http::{Method, StatusCode, Uri, Version};
 
 use crate::http1::framing::Framing;
+use crate::http1::gather::{Failed, Gathering};
+use crate::http1::lines::{self, Wrong};
 use crate::http1::says::Says;
+use crate::message::name::HOST;
+use crate::message::{self, Fields, Name};
 
-/// Lines a head may have.
-const LINES: usize = 128;
+const EXPECT: Name = Name::new("expect");
+
 /// Bytes a head may have: as much as over HTTP/2.
 const LONGEST: usize = 64 * 1024;
 
 /// What a head says.
 #[derive(Debug)]
 pub(super) struct Head {
-    /// Without its body.
-    pub(super) request: Request<()>,
+    /// What to do.
+    pub(super) method: Method,
+    /// With what.
+    pub(super) target: Uri,
+    /// Of the client.
+    pub(super) version: Version,
+    /// The header fields.
+    pub(super) fields: Fields,
     /// How the body ends.
     pub(super) framing: Framing,
     /// Whether the client may send another request behind it.
@@ -58,105 +67,67 @@ impl Refused {
     }
 }
 
-/// The bytes of a head, until all of them are there.
+/// Takes a piece; gives the head if that completes it, with what is behind it left in `piece`.
 ///
-/// A head that comes in one piece, as nearly all do, is not copied. One that drips is looked at once per byte, not once per
-/// piece.
-#[derive(Debug, Default)]
-pub(super) struct Gathering {
-    bytes: BytesMut,
+/// # Errors
+/// [`Refused`].
+pub(super) fn read(gathering: &mut Gathering, piece: &mut Bytes) -> Result<Option<Head>, Refused> {
+    gathering.add(piece, LONGEST, parse).map_err(|failed| match failed {
+        Failed::TooLong => Refused::TooLarge,
+        Failed::Wrong(refused) => refused,
+    })
 }
 
-impl Gathering {
-    /// Whether something of a head is there.
-    pub(super) fn has_begun(&self) -> bool {
-        !self.bytes.is_empty()
-    }
-
-    /// Takes a piece; gives the head if that completes it, with what is behind it left in `piece`.
-    ///
-    /// # Errors
-    /// [`Refused`].
-    pub(super) fn add(&mut self, piece: &mut Bytes) -> Result<Option<Head>, Refused> {
-        if !self.has_begun() {
-            // Lines that are empty before the first are skipped (RFC 9112 section 2.2).
-            let blank = piece.iter().take_while(|&&byte| matches!(byte, b'\r' | b'\n')).count();
-            piece.advance(blank);
-            if let Some(head) = parse(piece)? {
-                return Ok(Some(head));
-            }
-            self.bytes.extend_from_slice(piece);
-            *piece = Bytes::new();
-            return Ok(None);
-        }
-        let before = self.bytes.len();
-        self.bytes.extend_from_slice(piece);
-        *piece = Bytes::new();
-        if !has_empty_line(&self.bytes, before.saturating_sub(3)) {
-            return if before > LONGEST { Err(Refused::TooLarge) } else { Ok(None) };
-        }
-        let mut whole = std::mem::take(&mut self.bytes).freeze();
-        let head = parse(&mut whole)?;
-        *piece = whole;
-        // With an empty line in it, it is either whole or nonsense.
-        head.map(Some).ok_or(Refused::Malformed)
-    }
-}
-
-fn has_empty_line(bytes: &[u8], from: usize) -> bool {
-    memchr::memchr_iter(b'\n', &bytes[from..])
-        .any(|at| matches!(&bytes[from + at + 1..], [b'\n', ..] | [b'\r', b'\n', ..]))
-}
-
-/// Takes a head off the front of `bytes`; `None` if it is not all there.
-fn parse(bytes: &mut Bytes) -> Result<Option<Head>, Refused> {
-    let mut lines = [const { std::mem::MaybeUninit::uninit() }; LINES];
-    let mut parsed = httparse::Request::new(&mut []);
-    let len = match parsed.parse_with_uninit_headers(bytes, &mut lines) {
-        Ok(httparse::Status::Complete(len)) if len <= LONGEST => len,
-        Ok(httparse::Status::Partial) if bytes.len() <= LONGEST => return Ok(None),
-        Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(Refused::TooLarge),
-        Err(httparse::Error::Version) => return Err(Refused::Version),
-        Err(_) => return Err(Refused::Malformed),
-    };
-    let (Some(method), Some(target), Some(version)) = (parsed.method, parsed.path, parsed.version) else {
-        return Err(Refused::Malformed);
-    };
-    let mut says = Says::default();
-    let mut headers = HeaderMap::with_capacity(parsed.headers.len());
-    let (mut hosts, mut asks) = (Hosts::default(), false);
-    for line in &*parsed.headers {
-        let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| Refused::Malformed)?;
-        says.hear(&name, line.value).map_err(|_| Refused::Malformed)?;
-        match name {
-            HOST => hosts.hear(line.value),
-            EXPECT => asks |= line.value.eq_ignore_ascii_case(b"100-continue"),
-            _ => {}
-        }
-        let value = HeaderValue::from_maybe_shared(bytes.slice_ref(line.value)).map_err(|_| Refused::Malformed)?;
-        headers.append(name, value);
-    }
-    let version = if version == 1 { Version::HTTP_11 } else { Version::HTTP_10 };
-    let framing = framing(&says, version)?;
-    let mut request = Request::new(());
-    *request.method_mut() = Method::from_bytes(method.as_bytes()).map_err(|_| Refused::Malformed)?;
-    *request.uri_mut() = target_of(bytes.slice_ref(target.as_bytes()), request.method())?;
-    *request.version_mut() = version;
-    *request.headers_mut() = headers;
+fn parse(bytes: &[u8]) -> Result<Option<(usize, Head)>, Refused> {
+    let Some((first, behind)) = first_line(bytes)? else { return Ok(None) };
+    let (method, target, version) = request_line(first)?;
+    let read = lines::read(bytes.get(behind..).unwrap_or_default()).map_err(|wrong| match wrong {
+        Wrong::Malformed => Refused::Malformed,
+        Wrong::TooMany => Refused::TooLarge,
+    })?;
+    let Some((length, fields, says)) = read else { return Ok(None) };
     let head = Head {
-        framing,
+        framing: framing(&says, version)?,
         keep_alive: if version == Version::HTTP_11 { !says.closes } else { says.keeps && !says.closes },
         // Who speaks HTTP/1.0 does not wait.
-        asks: asks && version == Version::HTTP_11,
-        addressed: hosts.are_one(version),
-        request,
+        asks: version == Version::HTTP_11
+            && fields.all(EXPECT).any(|value| value.eq_ignore_ascii_case(b"100-continue")),
+        addressed: is_addressed(&fields, version),
+        method,
+        target,
+        version,
+        fields,
     };
-    bytes.advance(len);
-    if bytes.is_empty() {
-        // Even an empty slice would keep the room that it was read into.
-        *bytes = Bytes::new();
-    }
-    Ok(Some(head))
+    Ok(Some((behind + length, head)))
+}
+
+/// The first line without its end, and where the next begins.
+fn first_line(bytes: &[u8]) -> Result<Option<(&[u8], usize)>, Refused> {
+    let Some(end) = memchr::memchr(b'\n', bytes) else {
+        // What cannot become a request line is not waited for.
+        let method = message::token(bytes).0;
+        let hopeless = method == 0 || bytes.get(method).is_some_and(|&byte| byte != b' ');
+        return if hopeless { Err(Refused::Malformed) } else { Ok(None) };
+    };
+    let line = bytes.get(..end).unwrap_or_default();
+    Ok(Some((line.strip_suffix(b"\r").unwrap_or(line), end + 1)))
+}
+
+/// Method, target and version, one blank between each (RFC 9112 section 3).
+fn request_line(line: &[u8]) -> Result<(Method, Uri, Version), Refused> {
+    let mut parts = line.splitn(3, |&byte| byte == b' ');
+    let (Some(method), Some(target), Some(version)) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(Refused::Malformed);
+    };
+    let method = Method::from_bytes(method).map_err(|_| Refused::Malformed)?;
+    let version = match version {
+        b"HTTP/1.1" => Version::HTTP_11,
+        b"HTTP/1.0" => Version::HTTP_10,
+        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => return Err(Refused::Version),
+        _ => return Err(Refused::Malformed),
+    };
+    let target = target_of(target, &method)?;
+    Ok((method, target, version))
 }
 
 /// A request has a body only if it says so (RFC 9112 section 6.3).
@@ -170,30 +141,20 @@ fn framing(says: &Says, version: Version) -> Result<Framing, Refused> {
 }
 
 /// The target in any form but the authority's, which only CONNECT may use and no gateway serves.
-fn target_of(target: Bytes, method: &Method) -> Result<Uri, Refused> {
-    if *method == Method::CONNECT || !(target.starts_with(b"/") || &*target == b"*" || target.starts_with(b"http")) {
+fn target_of(target: &[u8], method: &Method) -> Result<Uri, Refused> {
+    if *method == Method::CONNECT || !(target.starts_with(b"/") || target == b"*" || target.starts_with(b"http")) {
         return Err(Refused::Malformed);
     }
-    Uri::from_maybe_shared(target).map_err(|_| Refused::Malformed)
+    Uri::try_from(target).map_err(|_| Refused::Malformed)
 }
 
-/// The `host` lines.
-#[derive(Debug, Default)]
-struct Hosts {
-    lines: u8,
-    /// One is no authority.
-    broken: bool,
-}
-
-impl Hosts {
-    fn hear(&mut self, value: &[u8]) {
-        self.lines = self.lines.saturating_add(1);
-        self.broken |= !value.iter().all(|b| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%:[]".contains(b));
-    }
-
-    /// Exactly one, which is an authority or empty; HTTP/1.0 may do without.
-    fn are_one(&self, version: Version) -> bool {
-        !self.broken && (self.lines == 1 || (self.lines == 0 && version == Version::HTTP_10))
+/// Exactly one `host`, which is an authority or empty; HTTP/1.0 may do without.
+fn is_addressed(fields: &Fields, version: Version) -> bool {
+    let mut hosts = fields.all(HOST);
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) => host.iter().all(|b| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%:[]".contains(b)),
+        (None, None) => version == Version::HTTP_10,
+        _ => false,
     }
 }
 

@@ -22,8 +22,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue};
-use http::{Method, Response, Version};
+use http::{Method, Version};
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::watch;
 use tower::{Service, ServiceExt};
@@ -34,7 +33,9 @@ use super::body::{BodyError, ClientBody, Source};
 use super::line::{Line, Serving};
 use super::stream::Stream;
 use super::{Inbound, Settings};
-use head::{Gathering, Head, Refused};
+use crate::http1::gather::Gathering;
+use crate::message::{Fields, Response};
+use head::{Head, Refused};
 use reply::{Manner, Reply, WrongLength};
 use wire::Wire;
 
@@ -132,11 +133,12 @@ impl Connection {
                 Err(refused) => return self.refuse(refused).await,
             };
             let _serving = Serving::begin(&self.line);
-            let Head { request, framing, keep_alive, addressed, .. } = head;
-            let (chunks, head_only) = (request.version() == Version::HTTP_11, *request.method() == Method::HEAD);
-            let peer = settings.trusted.behind_request(request.headers(), peer);
+            let Head { method, target, version, fields, framing, keep_alive, addressed, .. } = head;
+            let (chunks, head_only) = (version == Version::HTTP_11, method == Method::HEAD);
+            let peer = settings.trusted.behind_request(&fields, peer);
             let body = Incoming { wire: Arc::clone(&self.wire), over: framing.is_over() };
-            let inbound = Inbound { request: request.map(|()| ClientBody(Source::Http1(body))), peer, addressed };
+            let body = ClientBody(Source::Http1(body));
+            let inbound = Inbound { method, target, fields, body, peer, addressed };
             let Some(response) = self.unless_left(service.clone().oneshot(inbound)).await else { return };
             let keep_alive = keep_alive && !self.line.is_ending() && !self.wire.owes();
             if !self.answer(response, Manner { chunks, head_only, keep_alive }).await {
@@ -172,9 +174,9 @@ impl Connection {
 
     /// Writes an answer as it comes. Whether another request may follow.
     async fn answer<B: Body<Data = Bytes>>(&self, response: Response<B>, manner: Manner) -> bool {
-        let (head, body) = response.into_parts();
-        let mut reply = Reply::begin(&head, body.size_hint().exact(), manner);
-        drop(head);
+        let Response { status, fields, body } = response;
+        let mut reply = Reply::begin(status, &fields, body.size_hint().exact(), manner);
+        drop(fields);
         let mut sending = pin!(Sending { body: Some(body).filter(|_| !reply.is_bodiless()), cut: false });
         let whole = poll_fn(|cx| sending.as_mut().poll(&mut reply, &self.wire, cx)).await;
         if whole && self.wire.is_body_over() {
@@ -224,9 +226,10 @@ impl Connection {
     /// Answers a head that is none.
     async fn refuse(&self, refused: Refused) {
         let (status, words) = refused.told();
-        let mut response = Response::new(http_body_util::Full::new(Bytes::from_static(words.as_bytes())));
-        *response.status_mut() = status;
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        let mut fields = Fields::default();
+        fields.push("content-type", b"text/plain");
+        let body = http_body_util::Full::new(Bytes::from_static(words.as_bytes()));
+        let response = Response { status, fields, body };
         let manner = Manner { chunks: true, head_only: false, keep_alive: false };
         let answered = tokio::time::timeout(READ_ON_TIME, self.answer(response, manner));
         if answered.await.is_ok() {

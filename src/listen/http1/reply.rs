@@ -7,11 +7,14 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 
 use bytes::{Buf, Bytes};
-use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING};
-use http::{HeaderMap, StatusCode, response};
+use http::StatusCode;
 
 use super::wire::Wire;
+use crate::message::name::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use crate::message::{Field, Fields, Name};
 use crate::telemetry::clock;
+
+const DATE: Name = Name::new("date");
 
 /// A frame up to this size is copied behind what is to be written anyway: that costs less than a vectored write.
 const TOGETHER: usize = 8 * 1024;
@@ -71,22 +74,22 @@ pub(super) struct Reply {
 
 impl Reply {
     /// With its head rendered. `length`: the body's, where it is known.
-    pub(super) fn begin(head: &response::Parts, length: Option<u64>, manner: Manner) -> Self {
+    pub(super) fn begin(status: StatusCode, fields: &Fields, length: Option<u64>, manner: Manner) -> Self {
         let bodiless = manner.head_only
-            || head.status.is_informational()
-            || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+            || status.is_informational()
+            || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         let ending = match length {
             _ if bodiless => Ending::Bodiless,
             Some(length) => Ending::Length(length),
             None if manner.chunks => Ending::Chunked,
             None => Ending::Close,
         };
-        let asked_to_close = head.headers.get(CONNECTION).is_some_and(|value| value == "close");
+        let asked_to_close = fields.get(CONNECTION) == Some(b"close");
         let keep_alive = manner.keep_alive && !asked_to_close && ending != Ending::Close;
         let mut small = ROOM.take();
         small.clear();
-        status_line(head.status, &mut small);
-        lines(&head.headers, &mut small);
+        status_line(status, &mut small);
+        fields.write(&mut small, is_not_ours);
         match (ending, length) {
             (Ending::Length(length), _) => content_length(length, &mut small),
             (Ending::Bodiless, Some(length)) if manner.head_only => content_length(length, &mut small),
@@ -98,7 +101,7 @@ impl Reply {
         } else if !manner.chunks {
             small.extend_from_slice(b"connection: keep-alive\r\n");
         }
-        if !head.headers.contains_key(DATE) {
+        if !fields.contains(DATE) {
             date(&mut small);
         }
         small.extend_from_slice(b"\r\n");
@@ -226,18 +229,9 @@ fn status_line(status: StatusCode, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn lines(headers: &HeaderMap, out: &mut Vec<u8>) {
-    for (name, value) in headers {
-        if matches!(*name, CONTENT_LENGTH | TRANSFER_ENCODING | CONNECTION) {
-            continue;
-        }
-        let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
-        out.reserve(name.len() + value.len() + 4);
-        out.extend_from_slice(name);
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(value);
-        out.extend_from_slice(b"\r\n");
-    }
+/// The framing and the connection are ours.
+fn is_not_ours(field: Field<'_>) -> bool {
+    !(field.is(CONTENT_LENGTH) || field.is(TRANSFER_ENCODING) || field.is(CONNECTION))
 }
 
 fn content_length(length: u64, out: &mut Vec<u8>) {

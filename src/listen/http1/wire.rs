@@ -12,8 +12,9 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncWrite;
 use tokio_util::io::poll_read_buf;
 
-use super::head::{Gathering, Head, Refused};
+use super::head::{self, Head, Refused};
 use crate::http1::framing::{Framing, Malformed, Step};
+use crate::http1::gather::Gathering;
 use crate::http1::room;
 use crate::listen::body::BodyError;
 use crate::listen::stream::Stream;
@@ -66,7 +67,7 @@ impl Wire {
                     Ok(_) | Err(_) => return Poll::Ready(Ok(None)),
                 }
             }
-            if let Some(head) = gathering.add(&mut ends.unread)? {
+            if let Some(head) = head::read(gathering, &mut ends.unread)? {
                 ends.framing = head.framing;
                 ends.owed = if head.asks && !head.framing.is_over() { CONTINUE } else { &[] };
                 return Poll::Ready(Ok(Some(head)));

@@ -7,18 +7,22 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
 use crate::error::KeyError;
+use crate::message::{Fields, Name};
 use crate::protocol::Dialect;
 use crate::protocol::path::query;
 
 /// Names the gateway key even where another credential stands in `authorization`.
 pub const X_TOLLGATE_KEY: &str = "x-tollgate-key";
 
-const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
-const X_GOOG_API_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
+const TOLLGATE: Name = Name::new(X_TOLLGATE_KEY);
+const AUTHORIZATION: Name = Name::new("authorization");
+const ANTHROPIC: Name = Name::new("x-api-key");
+const GOOGLE: Name = Name::new("x-goog-api-key");
+const AZURE: Name = Name::new("api-key");
 
 /// What a request shows to be let in.
 pub struct Presented<'h> {
@@ -45,17 +49,18 @@ impl fmt::Debug for Presented<'_> {
 /// # Errors
 ///
 /// [`KeyError::Missing`] without any, [`KeyError::Conflict`] with two that differ.
-pub fn presented_keys<'h>(headers: &'h HeaderMap, query: Option<&'h str>) -> Result<Presented<'h>, KeyError> {
+pub fn presented_keys<'h>(fields: &'h Fields, query: Option<&'h str>) -> Result<Presented<'h>, KeyError> {
     let mut named: SmallVec<[Cow<'h, [u8]>; 1]> = SmallVec::new();
     let mut found: SmallVec<[Cow<'h, [u8]>; 1]> = SmallVec::new();
     // One pass: a look-up for each place would cost several times as much.
-    for (name, value) in headers {
-        let value = value.as_bytes();
-        match name.as_str() {
-            "authorization" => add(&mut found, bearer(value).map(Cow::Borrowed)),
-            "x-api-key" | "x-goog-api-key" | "api-key" => add(&mut found, Some(Cow::Borrowed(value))),
-            X_TOLLGATE_KEY => add(&mut named, Some(Cow::Borrowed(value))),
-            _ => {}
+    for field in fields.iter() {
+        let value = field.value;
+        if field.is(AUTHORIZATION) {
+            add(&mut found, bearer(value).map(Cow::Borrowed));
+        } else if field.is(ANTHROPIC) || field.is(GOOGLE) || field.is(AZURE) {
+            add(&mut found, Some(Cow::Borrowed(value)));
+        } else if field.is(TOLLGATE) {
+            add(&mut named, Some(Cow::Borrowed(value)));
         }
     }
     if let Some(query) = query {
@@ -78,18 +83,18 @@ pub fn presented_keys<'h>(headers: &'h HeaderMap, query: Option<&'h str>) -> Res
 /// The client's own credential at a provider: the header that this dialect's vendor reads, or else a bearer token. The value
 /// is marked sensitive.
 #[must_use]
-pub fn own_credential(headers: &HeaderMap, dialect: Dialect) -> Option<(HeaderName, HeaderValue)> {
+pub fn own_credential(fields: &Fields, dialect: Dialect) -> Option<(HeaderName, HeaderValue)> {
     let usual = match dialect {
-        Dialect::Anthropic => X_API_KEY,
-        Dialect::Chat | Dialect::Responses => header::AUTHORIZATION,
-        Dialect::Gemini => X_GOOG_API_KEY,
+        Dialect::Anthropic => ANTHROPIC,
+        Dialect::Chat | Dialect::Responses => AUTHORIZATION,
+        Dialect::Gemini => GOOGLE,
     };
-    let (name, value) = [usual, header::AUTHORIZATION]
+    let (name, value) = [usual, AUTHORIZATION]
         .into_iter()
-        .find_map(|name| headers.get(&name).filter(|value| !value.is_empty()).map(|value| (name, value)))?;
-    let mut value = value.clone();
+        .find_map(|name| fields.get(name).filter(|value| !value.is_empty()).map(|value| (name, value)))?;
+    let mut value = HeaderValue::from_bytes(value).ok()?;
     value.set_sensitive(true);
-    Some((name, value))
+    Some((HeaderName::from_static(name.text()), value))
 }
 
 fn add<'h>(found: &mut SmallVec<[Cow<'h, [u8]>; 1]>, value: Option<Cow<'h, [u8]>>) {

@@ -4,14 +4,10 @@
 //! session and stainless headers, `traceparent`, `retry-after`, `x-should-retry`, rate limits, request ids and
 //! `x-codex-turn-state`.
 
-use http::HeaderName;
-
 /// One header, and why it does not pass.
 pub struct Row {
     /// In lower case, as HTTP/2 has it.
     pub text: &'static str,
-    /// The same, ready for a look-up.
-    pub name: HeaderName,
     /// Why.
     pub why: &'static str,
 }
@@ -32,17 +28,6 @@ pub struct Table<const N: usize> {
     families: &'static [Family],
     /// How their names begin, as a bit set by [`start`].
     starts: u64,
-}
-
-/// What a table says about a name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
-    /// It has a row of its own.
-    Row(u32),
-    /// It belongs to a family.
-    Family,
-    /// It passes.
-    No,
 }
 
 const BUCKETS: usize = 64;
@@ -83,28 +68,18 @@ impl<const N: usize> Table<N> {
         Self { rows, buckets, families, starts }
     }
 
-    /// Looks a name (in lower case) up.
+    /// Whether a name (in lower case) has a row or belongs to a family.
     #[must_use]
-    pub fn find(&self, name: &str) -> Found {
-        let mut candidates = self.buckets[bucket(name.as_bytes())];
+    pub fn names(&self, name: &[u8]) -> bool {
+        let mut candidates = self.buckets[bucket(name)];
         while candidates != 0 {
-            let row = candidates.trailing_zeros();
-            if self.rows[row as usize].text == name {
-                return Found::Row(row);
+            if self.rows[candidates.trailing_zeros() as usize].text.as_bytes() == name {
+                return true;
             }
             candidates &= candidates - 1;
         }
         // One bit rules out most names, and to compare prefixes is a call each.
-        if self.starts & start(name.as_bytes()) == 0 || !self.families.iter().any(|f| name.starts_with(f.prefix)) {
-            return Found::No;
-        }
-        Found::Family
-    }
-
-    /// The name in a row that [`find`](Self::find) returned.
-    #[must_use]
-    pub fn name(&self, row: u32) -> &HeaderName {
-        &self.rows[row as usize].name
+        self.starts & start(name) != 0 && self.families.iter().any(|family| name.starts_with(family.prefix.as_bytes()))
     }
 
     /// All rows.
@@ -124,7 +99,7 @@ macro_rules! table {
     ($(#[$doc:meta])* $table:ident { $($name:literal: $why:expr,)+ } families { $($prefix:literal: $prefix_why:expr,)+ }) => {
         $(#[$doc])*
         pub static $table: Table<{ [$($name),+].len() }> = Table::new(
-            [$(Row { text: $name, name: HeaderName::from_static($name), why: $why }),+],
+            [$(Row { text: $name, why: $why }),+],
             &[$(Family { prefix: $prefix, why: $prefix_why }),+],
         );
     };

@@ -1,17 +1,18 @@
 //! Spellings that arrive, and what they mean.
 
-use http::HeaderValue;
 use proptest::prelude::*;
 
 use super::*;
 use Dialect::{Anthropic, Chat, Gemini, Responses};
 
-fn bare() -> HeaderMap {
-    HeaderMap::new()
+fn bare() -> Fields {
+    Fields::default()
 }
 
-fn with(name: &'static str) -> HeaderMap {
-    HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::from_static("x"))])
+fn with(name: &str) -> Fields {
+    let mut fields = bare();
+    fields.push(name, b"x");
+    fields
 }
 
 #[track_caller]
@@ -169,7 +170,7 @@ fn the_probe_of_claude_code() {
 #[test]
 fn listings_take_the_shape_that_the_client_reads() {
     let version = || with("anthropic-version");
-    let rows: &[(&str, HeaderMap, Dialect)] = &[
+    let rows: &[(&str, Fields, Dialect)] = &[
         ("/v1/models", bare(), Chat),
         ("/models", bare(), Chat),
         ("/openai/v1/models", bare(), Chat),

@@ -121,7 +121,7 @@ impl Watch for Find {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderMap, Method};
+    use http::Method;
 
     use super::*;
     use crate::protocol::{Endpoint, unmetered};
@@ -129,7 +129,7 @@ mod tests {
     #[track_caller]
     fn row(method: &Method, path: &str, answer: &str, want: &[(Object, &str)]) {
         let Endpoint::Unmetered(operation) =
-            unmetered::locate(method, path, &HeaderMap::new()).unwrap().unwrap().endpoint
+            unmetered::locate(method, path, &crate::message::Fields::default()).unwrap().unwrap().endpoint
         else {
             panic!("{path}")
         };

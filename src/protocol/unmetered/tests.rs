@@ -9,7 +9,7 @@ use Vendor::{Anthropic, Gemini, OpenAi};
 type Found = (Operation, Option<String>, String);
 
 fn found(method: &Method, path: &str) -> Option<Result<Found, RequestError>> {
-    Some(locate(method, path, &HeaderMap::new())?.map(|located| {
+    Some(locate(method, path, &Fields::default())?.map(|located| {
         let Endpoint::Unmetered(operation) = located.endpoint else { panic!("{path}") };
         assert_eq!(operation.method(), method.as_str(), "{path}");
         (operation, located.object.map(str::to_owned), located.rest.unwrap())
@@ -181,11 +181,11 @@ fn what_has_no_row_is_named_and_refused() {
 
 #[test]
 fn a_file_is_whoevers_the_headers_and_the_prefix_say() {
-    let mut headers = HeaderMap::new();
-    headers.insert("anthropic-version", "2023-06-01".parse().unwrap());
+    let mut headers = Fields::default();
+    headers.push("anthropic-version", b"2023-06-01");
     for (path, headers, want) in [
         ("/v1/files/f", &headers, Dialect::Anthropic),
-        ("/v1/files/f", &HeaderMap::new(), Dialect::Chat),
+        ("/v1/files/f", &Fields::default(), Dialect::Chat),
         ("/v1beta/files/f", &headers, Dialect::Gemini),
         ("/openai/v1/files/f", &headers, Dialect::Chat),
     ] {

@@ -4,79 +4,82 @@
 //! the end of one answer for the beginning of the next.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::StatusCode;
 
 use crate::http1::framing::Framing;
+use crate::http1::gather::Gathering;
+use crate::http1::lines;
 use crate::http1::says::Says;
+use crate::message::Fields;
 
-/// Lines a head may have.
-const LINES: usize = 128;
 /// Bytes a head may have. Beyond any provider's.
-pub const LONGEST: usize = 64 * 1024;
+const LONGEST: usize = 64 * 1024;
 
 /// What a head says.
 #[derive(Debug)]
 pub struct Head {
     /// The status.
     pub status: StatusCode,
-    /// As they came, in lower case.
-    pub headers: HeaderMap,
+    /// The header fields.
+    pub fields: Fields,
     /// How the body ends.
     pub framing: Framing,
     /// Whether the connection may be used again after the body.
     pub keep_alive: bool,
-    /// Bytes of the head.
-    pub len: usize,
 }
 
 /// This is no HTTP/1, or says two things at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Garbage;
 
-/// Reads a head; `None` if it is not all there.
+/// Takes a piece; gives the head if that completes it, with what is behind it left in `piece`.
 ///
 /// # Errors
 /// It is not one, or too long.
-pub fn parse(bytes: &Bytes) -> Result<Option<Head>, Garbage> {
-    let mut lines = [const { std::mem::MaybeUninit::uninit() }; LINES];
-    let mut response = httparse::Response::new(&mut []);
-    let config = httparse::ParserConfig::default();
-    let parsed = config.parse_response_with_uninit_headers(&mut response, bytes, &mut lines);
-    let len = match parsed.map_err(|_| Garbage)? {
-        httparse::Status::Partial if bytes.len() >= LONGEST => return Err(Garbage),
-        httparse::Status::Partial => return Ok(None),
-        httparse::Status::Complete(len) => len,
+pub fn read(gathering: &mut Gathering, piece: &mut Bytes) -> Result<Option<Head>, Garbage> {
+    gathering.add(piece, LONGEST, parse).map_err(|_| Garbage)
+}
+
+fn parse(bytes: &[u8]) -> Result<Option<(usize, Head)>, Garbage> {
+    let Some((status, version, behind)) = status_line(bytes)? else { return Ok(None) };
+    let Some((length, fields, mut says)) = lines::read(bytes.get(behind..).unwrap_or_default()).map_err(|_| Garbage)?
+    else {
+        return Ok(None);
     };
-    let status = response.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or(Garbage)?;
-    // Two more, for what is added on the way to the client: to grow would cost more than all the rest.
-    let mut headers = HeaderMap::with_capacity(response.headers.len() + 2);
-    let mut says = Says { closes: response.version != Some(1), ..Says::default() };
-    for line in &*response.headers {
-        let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| Garbage)?;
-        let value = HeaderValue::from_maybe_shared(bytes.slice_ref(line.value)).map_err(|_| Garbage)?;
-        says.hear(&name, line.value).map_err(|_| Garbage)?;
-        headers.append(name, value);
-    }
+    says.closes |= version != 1;
     // Chunks were not thought of in HTTP/1.0: who sends them there has no idea what the next hop reads (RFC 9112 section 6.1).
-    if says.chunked && response.version != Some(1) {
+    if says.chunked && version != 1 {
         return Err(Garbage);
     }
-    let framing = framing(&mut says, status, &mut headers);
+    let framing = framing(&mut says, status);
     let keep_alive = !says.closes && framing != Framing::Close;
-    Ok(Some(Head { status, headers, framing, keep_alive, len }))
+    Ok(Some((behind + length, Head { status, fields, framing, keep_alive })))
+}
+
+/// The status, the minor version, and where the next line begins (RFC 9112 section 4). The reason says nothing.
+fn status_line(bytes: &[u8]) -> Result<Option<(StatusCode, u8, usize)>, Garbage> {
+    let begun = bytes.iter().zip(b"HTTP/1.").all(|(ours, theirs)| ours == theirs);
+    let Some(end) = memchr::memchr(b'\n', bytes) else { return if begun { Ok(None) } else { Err(Garbage) } };
+    let line = bytes.get(..end).unwrap_or_default();
+    match line.strip_suffix(b"\r").unwrap_or(line) {
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor @ (b'0' | b'1'), b' ', a, b, c, reason @ ..]
+            if matches!(reason, [] | [b' ', ..]) && !reason.contains(&b'\r') =>
+        {
+            let status = StatusCode::from_bytes(&[*a, *b, *c]).map_err(|_| Garbage)?;
+            Ok(Some((status, minor - b'0', end + 1)))
+        }
+        _ => Err(Garbage),
+    }
 }
 
 /// How an answer's body ends. One that says both a length and chunks may be read in another way by the next hop
-/// (RFC 9112 section 6.3): the length goes, and the connection is not used again.
-fn framing(says: &mut Says, status: StatusCode, headers: &mut HeaderMap) -> Framing {
+/// (RFC 9112 section 6.3): the chunks count, and the connection is not used again.
+fn framing(says: &mut Says, status: StatusCode) -> Framing {
     if status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
         return Framing::Length(0);
     }
     if says.chunked {
-        if says.length.is_some() {
-            headers.remove(header::CONTENT_LENGTH);
-            says.closes = true;
-        }
+        says.closes |= says.length.is_some();
         return Framing::chunked();
     }
     says.length.map_or(Framing::Close, Framing::Length)
@@ -85,17 +88,24 @@ fn framing(says: &mut Says, status: StatusCode, headers: &mut HeaderMap) -> Fram
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Name;
 
     fn read(text: &str) -> Result<Option<Head>, Garbage> {
-        parse(&Bytes::copy_from_slice(text.as_bytes()))
+        read_with_rest(text.as_bytes()).map(|found| found.map(|(head, _)| head))
+    }
+
+    fn read_with_rest(bytes: &[u8]) -> Result<Option<(Head, Bytes)>, Garbage> {
+        let mut piece = Bytes::copy_from_slice(bytes);
+        let head = super::read(&mut Gathering::default(), &mut piece)?;
+        Ok(head.map(|head| (head, piece)))
     }
 
     #[track_caller]
     fn says(lines: &str, framing: Framing, keep_alive: bool) {
         let text = format!("HTTP/1.1 200 OK\r\n{lines}\r\nrest");
-        let head = read(&text).unwrap().unwrap();
+        let (head, rest) = read_with_rest(text.as_bytes()).unwrap().unwrap();
         assert_eq!((head.framing, head.keep_alive), (framing, keep_alive), "{lines:?}");
-        assert_eq!(head.len, text.len() - 4);
+        assert_eq!(rest, "rest");
     }
 
     #[test]
@@ -166,6 +176,10 @@ mod tests {
             "HTTP/2 200 OK\r\n\r\n",
             "HTTP/1.1 20 OK\r\n\r\n",
             "HTTP/1.1 abc\r\n\r\n",
+            "HTTP/1.1 2000 OK\r\n\r\n",
+            "HTTP/1.1  200 OK\r\n\r\n",
+            "HTTP/1.1 200 O\rK\r\n\r\n",
+            "HTTP/1.2 200 OK\r\n\r\n",
         ] {
             assert_eq!(read(text).map(|head| head.is_some()), Err(Garbage), "{text:?}");
         }
@@ -179,19 +193,18 @@ mod tests {
         }
         let endless = format!("HTTP/1.1 200 OK\r\na: {}", "x".repeat(LONGEST));
         assert_eq!(read(&endless).map(|head| head.is_some()), Err(Garbage));
-        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(LINES + 1));
+        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(lines::MOST + 1));
         assert_eq!(read(&many).map(|head| head.is_some()), Err(Garbage));
     }
 
     #[test]
     fn headers_are_kept_in_order_with_their_bytes() {
         let mut bytes = b"HTTP/1.1 200 OK\r\nSet-Cookie: a\r\nset-cookie: b\r\nx-\xe9: no\r\n\r\n".to_vec();
-        assert!(parse(&Bytes::from(bytes.clone())).is_err());
+        assert!(read_with_rest(&bytes).is_err());
         bytes.truncate(bytes.len() - "x-e: no\r\n\r\n".len());
         bytes.extend_from_slice(b"x-v: caf\xe9\r\n\r\n");
-        let head = parse(&Bytes::from(bytes)).unwrap().unwrap();
-        let cookies: Vec<_> = head.headers.get_all("set-cookie").iter().collect();
-        assert_eq!(cookies, ["a", "b"]);
-        assert_eq!(head.headers["x-v"].as_bytes(), b"caf\xe9");
+        let (head, _) = read_with_rest(&bytes).unwrap().unwrap();
+        assert_eq!(head.fields.all(Name::new("set-cookie")).collect::<Vec<_>>(), [b"a", b"b"]);
+        assert_eq!(head.fields.get(Name::new("x-v")), Some(&b"caf\xe9"[..]));
     }
 }

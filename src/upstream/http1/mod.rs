@@ -14,10 +14,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::io::Io;
 use crate::http1::framing::{self, Framing, Step};
+use crate::http1::gather::Gathering;
 use crate::provider::Origin;
 use head::Head;
 use request::Outgoing;
@@ -30,6 +31,8 @@ pub struct Conn {
     io: Io,
     /// The request that is being sent.
     outgoing: Outgoing,
+    /// A head that has come in part.
+    gathering: Gathering,
     /// What has been read and belongs to nobody yet.
     unread: Bytes,
     keep_alive: bool,
@@ -77,6 +80,7 @@ impl Conn {
         Box::new(Self {
             io,
             outgoing: Outgoing::default(),
+            gathering: Gathering::default(),
             unread: Bytes::new(),
             keep_alive: false,
             interim: 0,
@@ -105,7 +109,7 @@ impl Conn {
                     if read.is_empty() {
                         return Poll::Ready(Err(Trouble::HungUp));
                     }
-                    self.keep(read);
+                    self.unread = read;
                     match self.head() {
                         Ok(None) => {}
                         Ok(Some(head)) => return Poll::Ready(Ok(head)),
@@ -131,26 +135,9 @@ impl Conn {
         }
     }
 
-    fn keep(&mut self, read: Bytes) {
-        if self.unread.is_empty() {
-            self.unread = read;
-            return;
-        }
-        // A head in several pieces, which is rare and bounded.
-        let mut joined = BytesMut::with_capacity(self.unread.len() + read.len());
-        joined.extend_from_slice(&self.unread);
-        joined.extend_from_slice(&read);
-        self.unread = joined.freeze();
-    }
-
     fn head(&mut self) -> Result<Option<Head>, head::Garbage> {
         loop {
-            let Some(head) = head::parse(&self.unread)? else { return Ok(None) };
-            self.unread.advance(head.len);
-            if self.unread.is_empty() {
-                // Even an empty slice would keep the room that it was read into.
-                self.unread = Bytes::new();
-            }
+            let Some(head) = head::read(&mut self.gathering, &mut self.unread)? else { return Ok(None) };
             if !head.status.is_informational() {
                 self.keep_alive = head.keep_alive;
                 self.served = self.served.saturating_add(1);

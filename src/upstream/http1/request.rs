@@ -7,7 +7,6 @@ use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use http::header;
 
 use crate::call::Attempt;
 use crate::upstream::io::Io;
@@ -48,23 +47,21 @@ impl Outgoing {
         }
         let body = attempt.body.len();
         let together = body <= TOGETHER;
-        let lines: usize = attempt.headers().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+        let lines: usize = attempt.ours().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+        let lines = lines + attempt.forwarded.written_len();
         let mut head = Vec::with_capacity(attempt.path.len() + lines + 64 + if together { body } else { 0 });
         let method = attempt.call.endpoint.method();
         head.extend_from_slice(method.as_bytes());
         head.push(b' ');
         head.extend_from_slice(&attempt.path);
         head.extend_from_slice(b" HTTP/1.1\r\n");
-        for (name, value) in attempt.headers() {
-            // The framing is ours.
-            if *name == header::CONTENT_LENGTH || *name == header::TRANSFER_ENCODING {
-                continue;
-            }
+        for (name, value) in attempt.ours() {
             head.extend_from_slice(name.as_str().as_bytes());
             head.extend_from_slice(b": ");
             head.extend_from_slice(value.as_bytes());
             head.extend_from_slice(b"\r\n");
         }
+        attempt.forwarded.write(&mut head, |field| attempt.passes(field));
         // Without a body, only a method that wants one says so (RFC 9110 section 8.6).
         if body > 0 || method == "POST" {
             head.extend_from_slice(b"content-length: ");

@@ -1,17 +1,19 @@
 //! What goes out, byte for byte.
 
-use http::Response;
-
 use super::*;
 
 const MODERN: Manner = Manner { chunks: true, head_only: false, keep_alive: true };
 
-fn head(status: u16, lines: &[(&'static str, &'static str)]) -> response::Parts {
-    let mut response = Response::builder().status(status).header("date", "then");
-    for (name, value) in lines {
-        response = response.header(*name, *value);
+fn head(status: u16, lines: &[(&str, &str)]) -> (StatusCode, Fields) {
+    let mut fields = Fields::default();
+    for (name, value) in [("date", "then")].iter().chain(lines) {
+        fields.push(name, value.as_bytes());
     }
-    response.body(()).unwrap().into_parts().0
+    (StatusCode::from_u16(status).unwrap(), fields)
+}
+
+fn begin(head: &(StatusCode, Fields), length: Option<u64>, manner: Manner) -> Reply {
+    Reply::begin(head.0, &head.1, length, manner)
 }
 
 /// Everything that is still to be written.
@@ -22,11 +24,8 @@ fn text(reply: &Reply) -> String {
 
 #[track_caller]
 fn begins(status: u16, length: Option<u64>, manner: Manner, want: &str, keeps: bool) {
-    let reply = Reply::begin(
-        &head(status, &[("x-a", "b"), ("content-length", "99"), ("transfer-encoding", "x")]),
-        length,
-        manner,
-    );
+    let reply =
+        begin(&head(status, &[("x-a", "b"), ("content-length", "99"), ("transfer-encoding", "x")]), length, manner);
     assert_eq!(text(&reply), format!("HTTP/1.1 {want}\r\n\r\n"));
     assert_eq!(reply.keeps_alive(), keeps);
 }
@@ -51,15 +50,13 @@ fn the_framing_is_ours() {
     begins(200, Some(5), head_only, "200 OK\r\ndate: then\r\nx-a: b\r\ncontent-length: 5", true);
     begins(204, Some(0), MODERN, "204 No Content\r\ndate: then\r\nx-a: b", true);
     begins(299, Some(0), MODERN, "299 \r\ndate: then\r\nx-a: b\r\ncontent-length: 0", true);
-    let asked = Reply::begin(&head(413, &[("connection", "close")]), Some(0), MODERN);
+    let asked = begin(&head(413, &[("connection", "close")]), Some(0), MODERN);
     assert!(!asked.keeps_alive() && text(&asked).matches("connection").count() == 1);
 }
 
 #[test]
 fn a_date_is_given_where_there_is_none() {
-    let mut bare = head(200, &[]);
-    bare.headers.clear();
-    let text = text(&Reply::begin(&bare, Some(0), MODERN));
+    let text = text(&Reply::begin(StatusCode::OK, &Fields::default(), Some(0), MODERN));
     let date = text.split("date: ").nth(1).and_then(|rest| rest.split("\r\n").next()).unwrap();
     let age = SystemTime::UNIX_EPOCH + clock::since_epoch();
     assert!(age.duration_since(httpdate::parse_http_date(date).unwrap()).unwrap() < Duration::from_secs(5));
@@ -67,7 +64,7 @@ fn a_date_is_given_where_there_is_none() {
 
 /// After the head, what a body of these frames looks like; `None` if it is cut.
 fn body(length: Option<u64>, frames: &[&str]) -> Option<String> {
-    let mut reply = Reply::begin(&head(200, &[]), length, MODERN);
+    let mut reply = begin(&head(200, &[]), length, MODERN);
     let before = text(&reply).len();
     for frame in frames {
         reply.push(Bytes::copy_from_slice(frame.as_bytes())).ok()?;
@@ -95,7 +92,7 @@ fn bodies() {
 fn what_is_written_in_steps_is_written_whole() {
     let large = Bytes::from("y".repeat(TOGETHER + 10));
     for step in [1, 7, 5000, 100_000] {
-        let mut reply = Reply::begin(&head(200, &[]), None, MODERN);
+        let mut reply = begin(&head(200, &[]), None, MODERN);
         reply.push(large.clone()).unwrap();
         reply.end().unwrap();
         let all = text(&reply);

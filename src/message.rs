@@ -1,0 +1,361 @@
+//! The head of an HTTP message, whatever carries it: its header fields (RFC 9110 section 5), and a response around them.
+//!
+//! All fields of a message lie in one text, as HTTP/1.1 writes them, and a list says where each is. What passes the gateway
+//! is copied twice, as a whole, and a look at a field is a look at a number: a map of shared strings costs several times
+//! as much. Invariant: a name is a token in lower case, and a value holds no control character, so no field can become two.
+
+use std::fmt;
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+/// The name of a field that we look for.
+#[derive(Debug, Clone, Copy)]
+pub struct Name {
+    text: &'static str,
+    hash: u32,
+}
+
+impl Name {
+    /// In lower case.
+    ///
+    /// # Panics
+    /// Where it is no token in lower case, which the compiler finds out in a constant.
+    #[must_use]
+    pub const fn new(text: &'static str) -> Self {
+        let bytes = text.as_bytes();
+        assert!(!bytes.is_empty(), "a name has at least one byte");
+        let (mut at, mut hash) = (0, BASIS);
+        while at < bytes.len() {
+            assert!(LOWER[bytes[at] as usize] == bytes[at] && bytes[at] != 0, "a name is a token in lower case");
+            hash = step(hash, bytes[at]);
+            at += 1;
+        }
+        Self { text, hash }
+    }
+
+    /// Whether this is it: a [`token`] in any case, and its hash.
+    #[must_use]
+    pub fn is(self, token: &[u8], hash: u32) -> bool {
+        self.hash == hash && token.eq_ignore_ascii_case(self.text.as_bytes())
+    }
+
+    /// As it is written.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        self.text
+    }
+}
+
+/// Names that more than one part of the house looks for.
+pub mod name {
+    use super::Name;
+
+    /// Whom the request is for.
+    pub const HOST: Name = Name::new("host");
+    /// How many bytes the body has.
+    pub const CONTENT_LENGTH: Name = Name::new("content-length");
+    /// How the body is framed.
+    pub const TRANSFER_ENCODING: Name = Name::new("transfer-encoding");
+    /// What becomes of the connection.
+    pub const CONNECTION: Name = Name::new("connection");
+    /// What the body is.
+    pub const CONTENT_TYPE: Name = Name::new("content-type");
+    /// How it is compressed.
+    pub const CONTENT_ENCODING: Name = Name::new("content-encoding");
+}
+
+/// FNV-1a: a name has few bytes, and they are looked at one by one anyway.
+const BASIS: u32 = 0x811c_9dc5;
+
+const fn step(hash: u32, byte: u8) -> u32 {
+    (hash ^ byte as u32).wrapping_mul(0x0100_0193)
+}
+
+/// What a byte of a token is in lower case; 0 for one that may not be in a token (RFC 9110 section 5.6.2).
+const LOWER: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let b = byte as u8;
+        if b.is_ascii_alphanumeric()
+            || matches!(b, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~')
+        {
+            table[byte] = b.to_ascii_lowercase();
+        }
+        byte += 1;
+    }
+    table
+};
+
+/// A token at the beginning of `bytes`: its length, and its hash as a name.
+#[must_use]
+pub fn token(bytes: &[u8]) -> (usize, u32) {
+    let (mut length, mut hash) = (0, BASIS);
+    for &byte in bytes {
+        let lower = LOWER[usize::from(byte)];
+        if lower == 0 {
+            break;
+        }
+        hash = step(hash, lower);
+        length += 1;
+    }
+    (length, hash)
+}
+
+/// How many bytes at the beginning may be in a value: all but control characters; of those, only the tab (RFC 9110 section
+/// 5.5).
+#[must_use]
+pub fn value_len(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    loop {
+        at += eights(&bytes[at..]);
+        match bytes.get(at) {
+            Some(b'\t' | b' '..=b'~' | 0x80..) => at += 1,
+            _ => return at,
+        }
+    }
+}
+
+/// The same eight bytes at a time, up to the first that is a control character, tabs too.
+fn eights(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+    let mut at = 0;
+    while let Some(eight) = bytes[at..].first_chunk::<8>() {
+        let word = u64::from_le_bytes(*eight);
+        // Below 0x20, or 0x7f. A borrow can only mark a byte behind one that is marked rightly, and the first one counts.
+        let low = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
+        let del = word ^ (ONES * 0x7f);
+        let found = low | (del.wrapping_sub(ONES) & !del & HIGH);
+        if found != 0 {
+            return at + found.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    at
+}
+
+/// Where a field is in the text.
+#[derive(Debug, Clone, Copy)]
+struct Line {
+    hash: u32,
+    at: u32,
+    /// Bytes of the name, and of the value.
+    name: u32,
+    value: u32,
+}
+
+/// What stands between name and value, and behind it.
+const COLON: &[u8] = b": ";
+const END: &[u8] = b"\r\n";
+
+impl Line {
+    fn value_at(self) -> usize {
+        self.at as usize + self.name as usize + COLON.len()
+    }
+
+    fn end(self) -> usize {
+        self.value_at() + self.value as usize + END.len()
+    }
+}
+
+/// The fields of a message, in the order in which they came.
+#[derive(Clone, Default)]
+pub struct Fields {
+    text: Vec<u8>,
+    lines: Vec<Line>,
+}
+
+/// One of them.
+#[derive(Clone, Copy)]
+pub struct Field<'f> {
+    /// A token in lower case.
+    pub name: &'f [u8],
+    /// Without blanks around it.
+    pub value: &'f [u8],
+    hash: u32,
+}
+
+impl Field<'_> {
+    /// Whether this is its name.
+    #[must_use]
+    pub fn is(&self, name: Name) -> bool {
+        self.hash == name.hash && self.name == name.text.as_bytes()
+    }
+}
+
+impl fmt::Debug for Field<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(self.name))
+    }
+}
+
+/// Names only: a value may be a key.
+impl fmt::Debug for Fields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+impl Fields {
+    /// With room for so many fields of so many bytes in all.
+    #[must_use]
+    pub fn with_capacity(fields: usize, bytes: usize) -> Self {
+        Self { text: Vec::with_capacity(bytes), lines: Vec::with_capacity(fields) }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// The first value of a name.
+    #[must_use]
+    pub fn get(&self, name: Name) -> Option<&[u8]> {
+        self.all(name).next()
+    }
+
+    /// All values of a name.
+    pub fn all(&self, name: Name) -> impl DoubleEndedIterator<Item = &[u8]> {
+        let alike = self.lines.iter().filter(move |line| line.hash == name.hash);
+        alike.map(|&line| self.field(line)).filter(move |field| field.is(name)).map(|field| field.value)
+    }
+
+    /// Whether there is one of this name.
+    #[must_use]
+    pub fn contains(&self, name: Name) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = Field<'_>> {
+        self.lines.iter().map(|&line| self.field(line))
+    }
+
+    fn field(&self, line: Line) -> Field<'_> {
+        let (at, value) = (line.at as usize, line.value_at());
+        Field {
+            name: self.text.get(at..at + line.name as usize).unwrap_or_default(),
+            value: self.text.get(value..value + line.value as usize).unwrap_or_default(),
+            hash: line.hash,
+        }
+    }
+
+    /// Adds a field. One whose name is no token or whose value holds a control character is none, and is left out.
+    pub fn push(&mut self, name: &str, value: &[u8]) {
+        let (length, hash) = token(name.as_bytes());
+        if length == name.len() && length > 0 && value_len(value) == value.len() {
+            self.push_read(name.as_bytes(), hash, value);
+        }
+    }
+
+    /// Adds what has been looked at already: a [`token`] in any case with its hash, and a value as [`value_len`] allows it.
+    pub(crate) fn push_read(&mut self, name: &[u8], hash: u32, value: &[u8]) {
+        // A text beyond four gigabytes is no message that anybody lets in.
+        let (Ok(at), Ok(name_len), Ok(value_len)) =
+            (u32::try_from(self.text.len()), u32::try_from(name.len()), u32::try_from(value.len()))
+        else {
+            return;
+        };
+        self.text.reserve(name.len() + value.len() + COLON.len() + END.len());
+        self.text.extend(name.iter().map(u8::to_ascii_lowercase));
+        self.text.extend_from_slice(COLON);
+        self.text.extend_from_slice(value);
+        self.text.extend_from_slice(END);
+        self.lines.push(Line { hash, at, name: name_len, value: value_len });
+    }
+
+    /// Keeps only those that are wanted.
+    pub fn retain(&mut self, mut wanted: impl FnMut(Field<'_>) -> bool) {
+        let mut lines = std::mem::take(&mut self.lines);
+        lines.retain(|&line| wanted(self.field(line)));
+        self.lines = lines;
+    }
+
+    /// Takes all of a name out.
+    pub fn remove(&mut self, name: Name) {
+        if self.contains(name) {
+            self.retain(|field| !field.is(name));
+        }
+    }
+
+    /// Bytes that [`write`](Self::write) writes.
+    #[must_use]
+    pub fn written_len(&self) -> usize {
+        self.lines.iter().map(|line| line.end() - line.at as usize).sum()
+    }
+
+    /// Writes those that are wanted as lines of HTTP/1.1 (RFC 9112 section 5).
+    pub fn write(&self, out: &mut Vec<u8>, mut wanted: impl FnMut(Field<'_>) -> bool) {
+        let mut run = 0..0;
+        for &line in &self.lines {
+            if !wanted(self.field(line)) {
+                continue;
+            }
+            if line.at as usize != run.end {
+                out.extend_from_slice(self.text.get(run).unwrap_or_default());
+                run = line.at as usize..0;
+            }
+            run.end = line.end();
+        }
+        out.extend_from_slice(self.text.get(run).unwrap_or_default());
+    }
+
+    /// Those that are wanted, as other libraries want them.
+    pub fn to_map(&self, mut wanted: impl FnMut(Field<'_>) -> bool) -> HeaderMap {
+        let mut map = HeaderMap::with_capacity(self.len());
+        for field in self.iter() {
+            if wanted(field)
+                && let Ok(name) = HeaderName::from_bytes(field.name)
+                && let Ok(value) = HeaderValue::from_bytes(field.value)
+            {
+                map.append(name, value);
+            }
+        }
+        map
+    }
+}
+
+impl From<&HeaderMap> for Fields {
+    fn from(map: &HeaderMap) -> Self {
+        let bytes = map.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+        let mut fields = Self::with_capacity(map.len(), bytes);
+        for (name, value) in map {
+            fields.push(name.as_str(), value.as_bytes());
+        }
+        fields
+    }
+}
+
+/// An answer, of ours or of a provider.
+#[derive(Debug)]
+pub struct Response<B> {
+    /// The status.
+    pub status: StatusCode,
+    /// The header fields. Those that frame the body mean nothing here: whoever sends it frames it anew.
+    pub fields: Fields,
+    /// The body.
+    pub body: B,
+}
+
+impl<B> Response<B> {
+    /// 200, without any field.
+    pub fn new(body: B) -> Self {
+        Self { status: StatusCode::OK, fields: Fields::default(), body }
+    }
+
+    /// With another body.
+    pub fn map<C>(self, change: impl FnOnce(B) -> C) -> Response<C> {
+        Response { status: self.status, fields: self.fields, body: change(self.body) }
+    }
+}
+
+#[cfg(test)]
+mod tests;
