@@ -63,19 +63,26 @@ pub struct Inbound<B> {
 ///
 /// # Errors
 /// The system's, most often "address in use": another process listens there. (`SO_REUSEPORT` alone would let a second
-/// gateway of the same user share the port in silence; so a first socket without it asks.)
+/// gateway of the same user share the port in silence; so a first socket without it asks. It does not listen: who came to it
+/// would be reset.)
 pub fn bind(address: SocketAddr, cores: usize) -> io::Result<Vec<TcpListener>> {
-    drop(socket(address, false)?);
-    let first = socket(address, true)?;
+    drop(bound(address, false)?);
+    let first = listening(address)?;
     let address = first.local_addr()?;
     let mut all = vec![first];
     while all.len() < cores {
-        all.push(socket(address, true)?);
+        all.push(listening(address)?);
     }
     Ok(all)
 }
 
-fn socket(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
+fn listening(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = bound(address, true)?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn bound(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if shared {
@@ -83,8 +90,7 @@ fn socket(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 #[cfg(test)]
