@@ -9,13 +9,14 @@ use tollgate::protocol::Endpoint;
 use tollgate::protocol::peek::{Peek, Peeked};
 use tollgate_fuzz::{is_json, is_plain, open};
 
-const ENDPOINTS: [Endpoint; 8] = [
+const ENDPOINTS: [Endpoint; 9] = [
     Endpoint::Messages,
     Endpoint::CountTokens,
     Endpoint::ChatCompletions,
     Endpoint::Embeddings,
     Endpoint::Responses,
     Endpoint::Compact,
+    Endpoint::InputTokens,
     Endpoint::Generate,
     Endpoint::EmbedContent,
 ];
@@ -55,11 +56,19 @@ fuzz_target!(|input: &[u8]| {
             | Endpoint::ChatCompletions
             | Endpoint::Responses
             | Endpoint::Compact
+            | Endpoint::InputTokens
     );
     if streams {
         assert_eq!(tree["stream"].as_bool().unwrap_or(false), peeked.stream);
     }
     if endpoint == Endpoint::ChatCompletions {
         assert_eq!(tree["stream_options"]["include_usage"].as_bool(), peeked.include_usage);
+    }
+    if matches!(endpoint, Endpoint::Responses | Endpoint::Compact | Endpoint::InputTokens) {
+        // Whose these are decides who may have them.
+        let conversation = &tree["conversation"];
+        assert_eq!(peeked.previous.as_deref(), tree["previous_response_id"].as_str());
+        assert_eq!(peeked.conversation.as_deref(), conversation.as_str().or(conversation["id"].as_str()));
+        assert_eq!(peeked.unstored, tree["store"] == false);
     }
 });
