@@ -11,6 +11,7 @@ mod scripted;
 
 use bytes::Bytes;
 use scripted::{Act, Gateway, Step, inbound, json, post};
+use tollgate::protocol::inflate::{self, Coding, Inflate};
 
 const ASK: &str = r#"{"model":"m","stream":true,"messages":[]}"#;
 const EVENT: &str =
@@ -59,3 +60,38 @@ fn a_request_costs_a_known_number() {
 
 /// Raised only in a commit of its own, with a reason.
 const REQUEST: u64 = 24;
+
+/// What a decompressor of zstd says that it keeps is not less than what it takes, even for blocks that are made for it.
+#[test]
+fn a_decompressor_keeps_no_more_than_it_says() {
+    const HEAD: [u8; 6] = [0x28, 0xb5, 0x2f, 0xfd, 0, 7 << 3]; // a window of 128 KiB
+    let block = |content: &[u8]| {
+        let head = u32::try_from(content.len() << 3 | 2 << 1).unwrap().to_le_bytes();
+        [&head[..3], content].concat()
+    };
+    let stored = [&64_u32.to_le_bytes()[..3], b"12345678"].concat();
+    // One literal 131,071 times, and no sequence.
+    let literals = block(&[0xfd, 0xff, 0x1f, b'x', 0]);
+    // No literal, and 43,690 sequences of nothing but their least length.
+    let sequences = block(&[0, 0xff, 0xaa, 0x2b, 0x54, 0, 0, 0, 1]);
+    for (name, blocks) in [("literals", literals), ("sequences", sequences)] {
+        let body = [&HEAD[..], &stored, &blocks.repeat(20)].concat();
+        let (mut kept, mut out) = (0, 0);
+        let took = allocation_counter::measure(|| {
+            let mut inflate = Inflate::new(Coding::Zstd);
+            let mut rest = &body[..];
+            loop {
+                match inflate.next(&mut rest).unwrap() {
+                    inflate::Step::Piece(piece) => out += piece.len(),
+                    inflate::Step::Worked => {}
+                    inflate::Step::Hungry => break,
+                }
+                kept = kept.max(inflate.kept());
+            }
+        });
+        // A piece belongs to whoever has it.
+        let took = took.bytes_max - inflate::PIECE as u64;
+        assert!(out > 2_000_000, "{name}: {out}");
+        assert!(took <= kept, "{name}: took {took}, says {kept}, after {out}");
+    }
+}

@@ -151,6 +151,9 @@ fn members_and_frames_follow_one_another() {
     broken("too many frames", Coding::Zstd, &skipped.repeat(5000), "too many");
 }
 
+/// A block of one literal, a million times, and no sequences: the decoder makes all of it and asks nobody.
+const LITERALS_WITHOUT_END: [u8; 14] = [0x28, 0xb5, 0x2f, 0xfd, 0, 0, 0x2d, 0, 0, 0xfd, 0xff, 0xff, b'x', 0];
+
 #[test]
 fn bodies_that_are_not_what_they_should_be() {
     for (coding, good) in [(Coding::Gzip, GZIP_9), (Coding::Zstd, ZSTD_3)] {
@@ -177,6 +180,8 @@ fn bodies_that_are_not_what_they_should_be() {
     broken("a single segment above 8 MiB", Coding::Zstd, &single, "window");
     broken("not as long as it says", Coding::Zstd, &[0x28, 0xb5, 0x2f, 0xfd, 0x20, 9, 1, 0, 0], "not as long");
     broken("a block above 128 KiB", Coding::Zstd, &[0x28, 0xb5, 0x2f, 0xfd, 0, 88, 0xfb, 0xff, 0xff, 7], "damaged");
+    broken("a mebibyte of literals in five bytes", Coding::Zstd, &LITERALS_WITHOUT_END, "damaged");
+    broken("a reserved flag", Coding::Zstd, &[0x28, 0xb5, 0x2f, 0xfd, 0x08, 88, 1, 0, 0], "nobody knows");
     broken("a reserved block", Coding::Zstd, &[0x28, 0xb5, 0x2f, 0xfd, 0, 88, 7, 0, 0], "damaged");
 }
 

@@ -16,8 +16,8 @@ const CHECKSUM: usize = 4;
 const MAGIC: u32 = 0xFD2F_B528;
 /// Any of the sixteen magic numbers of frames to be skipped, section 3.1.2.
 const SKIPPED: u32 = 0x184D_2A50;
-/// Tables, literals and the block that is being gathered.
-const TABLES: u64 = 512 * 1024;
+/// Tables, literals, sequences (12 bytes for each three of a block) and the block that is being gathered.
+const TABLES: u64 = 1024 * 1024;
 
 pub struct Zstd {
     part: Part,
@@ -140,6 +140,9 @@ impl Zstd {
         }
         // Section 3.1.1.1.1.
         let descriptor = self.held[4];
+        if descriptor & 0x08 != 0 {
+            return Err("its head says what nobody knows yet");
+        }
         let single = descriptor & 0x20 != 0;
         let sized = match descriptor >> 6 {
             0 => usize::from(single),
@@ -186,6 +189,9 @@ impl Zstd {
         if !self.gather(input, BLOCK_HEAD + stored + checksum) {
             return Ok(None);
         }
+        if head >> 1 & 3 == 2 && literals(&self.held[BLOCK_HEAD..]) > BLOCK {
+            return Err(DAMAGED);
+        }
         self.decoder.decode_blocks(&self.held[..], BlockDecodingStrategy::UptoBlocks(1)).map_err(|_| DAMAGED)?;
         self.held.clear();
         Ok(Some(last))
@@ -208,6 +214,19 @@ impl Zstd {
 }
 
 const DAMAGED: &str = "its data is damaged";
+
+/// How many literals a compressed block has, by their head (section 3.1.1.3.1.1), where it could say more than a block may
+/// hold. The decoder believes it: five bytes for a mebibyte.
+fn literals(block: &[u8]) -> usize {
+    match *block {
+        [a, b, c, ..] if a & 0b1100 == 0b1100 => {
+            // 20 bits where they are stored or repeated, 18 where they are coded.
+            let high = if a & 0b10 == 0 { c } else { c & 0x3f };
+            usize::from(a >> 4) | usize::from(b) << 4 | usize::from(high) << 12
+        }
+        _ => 0,
+    }
+}
 
 /// Section 3.1.1.1.2.
 fn window(descriptor: u8) -> u64 {
