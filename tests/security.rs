@@ -66,6 +66,7 @@ const FIXED: &[Fixed] = &[
     ("its lines, and those of an answer's head", "http1/lines.rs", "MOST", Count),
     ("of a refused upload, read on behind the refusal", "listen/http1/mod.rs", "READ_ON_BYTES", Bytes),
     ("the same in time", "listen/http1/mod.rs", "READ_ON_TIME", Time),
+    ("HTTP/2: of a connection's bytes, before others of its core have their turn", "listen/turns.rs", "TURN", Bytes),
     ("HTTP/2: requests at one time on a client's connection", "listen/http2.rs", "STREAMS", Count),
     ("HTTP/2: of one request's body, before it is read", "listen/http2.rs", "STREAM_WINDOW", Bytes),
     (

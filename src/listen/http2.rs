@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Request;
+use http::{Request, Uri};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -26,8 +26,9 @@ use super::accept::{Phase, reached};
 use super::body::{ClientBody, Source};
 use super::line::{Line, Serving};
 use super::stream::Stream;
+use super::turns::Turns;
 use super::{Inbound, Settings};
-use crate::message::name::CONNECTION;
+use crate::message::name::{CONNECTION, HOST};
 use crate::message::{Fields, Response};
 
 /// Requests at one time on one connection.
@@ -67,7 +68,8 @@ pub(super) async fn serve<S, B>(
         let fields = Fields::from(&head.headers);
         let peer = trusted.behind_request(&fields, peer);
         let body = ClientBody(Source::Http2(body));
-        let inbound = Inbound { method: head.method, target: head.uri, fields, body, peer, addressed: true };
+        let addressed = is_addressed(&head.uri, &fields);
+        let inbound = Inbound { method: head.method, target: head.uri, fields, body, peer, addressed };
         answer(service.clone(), inbound, Arc::clone(&requests))
     });
     let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
@@ -81,7 +83,7 @@ pub(super) async fn serve<S, B>(
         .max_local_error_reset_streams(FAULTS)
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_PATIENCE)
-        .serve_connection(TokioIo::new(stream), http);
+        .serve_connection(TokioIo::new(Turns::new(stream)), http);
     let mut connection = pin!(connection);
     let mut timer = pin!(tokio::time::sleep(settings.header_timeout));
     // At once: GOAWAY says which streams are still served (RFC 9113 section 6.8), so nothing is lost by it.
@@ -151,4 +153,45 @@ where
     // RFC 9113 section 8.2.2: a connection is no matter of one of its streams.
     *response.headers_mut() = fields.to_map(|field| !field.is(CONNECTION));
     Ok(response)
+}
+
+/// An authority without a user, and no `host` that says otherwise; or a `host` alone (RFC 9113 section 8.3.1).
+fn is_addressed(target: &Uri, fields: &Fields) -> bool {
+    let mut hosts = fields.all(HOST);
+    let (host, second) = (hosts.next(), hosts.next());
+    if second.is_some() {
+        return false;
+    }
+    match (target.authority(), host) {
+        (Some(authority), host) => {
+            let authority = authority.as_str();
+            !authority.contains('@') && host.is_none_or(|host| host.eq_ignore_ascii_case(authority.as_bytes()))
+        }
+        (None, host) => host.is_some_and(|host| !host.is_empty()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn for_whom_a_request_is() {
+        for (uri, hosts, want) in [
+            ("https://gateway.test/v1", &[][..], true),
+            ("https://gateway.test/v1", &["Gateway.test"], true),
+            ("https://gateway.test:8443/v1", &["gateway.test:8443"], true),
+            ("https://gateway.test/v1", &["other.test"], false),
+            ("https://gateway.test/v1", &[""], false),
+            ("https://gateway.test/v1", &["gateway.test", "gateway.test"], false),
+            ("https://user@gateway.test/v1", &[], false),
+            ("/v1", &["gateway.test"], true),
+            ("/v1", &[], false),
+            ("/v1", &[""], false),
+        ] {
+            let mut fields = Fields::default();
+            hosts.iter().for_each(|host| fields.push("host", host.as_bytes()));
+            assert_eq!(is_addressed(&uri.parse().unwrap(), &fields), want, "{uri} {hosts:?}");
+        }
+    }
 }

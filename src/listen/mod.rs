@@ -13,6 +13,7 @@ mod line;
 mod peer;
 pub mod place;
 mod stream;
+mod turns;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
