@@ -17,7 +17,7 @@ enum Want {
     Malformed,
     /// A connection error with this code, or with the general one (section 7).
     Connection(u32),
-    /// The RFC lets an endpoint choose how far a fault reaches.
+    /// Anything but served: the RFC lets an endpoint choose how far a fault reaches.
     Fault,
 }
 use Want::{Connection, Fault, Malformed, Served, Stream};
@@ -150,7 +150,8 @@ fn streams() -> Vec<Row> {
         row("too large a window", Stream, [&open[..], &window_update(1, 0x7fff_ffff)].concat()),
         row("too large a window for all", Connection(FLOW_CONTROL_ERROR), window_update(0, 0x7fff_ffff)),
         row("too large a first window", Connection(FLOW_CONTROL_ERROR), settings(&[(4, 0x8000_0000)])),
-        row("more than the window holds", Connection(FLOW_CONTROL_ERROR), beyond_the_window()),
+        // Or refused before all of it is there.
+        row("more than the window holds", Fault, beyond_the_window()),
     ]
 }
 
@@ -220,7 +221,7 @@ async fn judge(row: &Row, edge: &Edge, upstream: &Recorder) -> Option<String> {
             (!peer.ends().await).then(|| format!("{}: it stays open", row.name))
         }
         (Malformed, Verdict::GoneAway(PROTOCOL_ERROR)) if served == 0 => None,
-        (Fault, Verdict::GoneAway(_) | Verdict::Cut | Verdict::Reset(_)) => None,
+        (Fault, Verdict::GoneAway(_) | Verdict::Cut | Verdict::Reset(_) | Verdict::Refused) => None,
         (Stream | Malformed, Verdict::Reset(_) | Verdict::Refused) if served == 0 => {
             peer.send(&request(9, BODY)).await;
             let next = peer.verdict(9).await;
