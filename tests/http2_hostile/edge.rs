@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
+use tokio::sync::{Mutex, MutexGuard};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -15,11 +16,15 @@ use crate::gateway::{Gateway, Holds};
 use crate::peer::{Peer, Verdict};
 
 /// How long a well-behaved client may wait beside one that is not; a debug build on a machine that others use.
-const BESIDE: Duration = Duration::from_secs(3);
+const BESIDE: Duration = Duration::from_secs(5);
+
+/// One test at a time: each measures what others wait for.
+static TURN: Mutex<()> = Mutex::const_new(());
 
 /// A gateway that speaks TLS alone.
 pub struct Edge {
     pub gateway: Gateway,
+    _turn: MutexGuard<'static, ()>,
     trust: Arc<ClientConfig>,
     _certificate: tempfile::TempDir,
 }
@@ -27,6 +32,7 @@ pub struct Edge {
 impl Edge {
     /// `upstream` behind every model, and more lines for `[listen]`.
     pub async fn start(upstream: SocketAddr, listen: &str) -> Self {
+        let turn = TURN.lock().await;
         let made = rcgen::generate_simple_self_signed(["gateway.test".to_owned()]).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
@@ -42,7 +48,7 @@ impl Edge {
             .with_root_certificates(roots)
             .with_no_client_auth();
         trust.alpn_protocols = vec![b"h2".to_vec()];
-        Self { gateway, trust: Arc::new(trust), _certificate: folder }
+        Self { gateway, _turn: turn, trust: Arc::new(trust), _certificate: folder }
     }
 
     /// A connection that has agreed on HTTP/2, and on nothing else.

@@ -10,7 +10,7 @@ use crate::frames::*;
 use crate::peer::Peer;
 
 /// How long each goes on, if it is let.
-const LONG: Duration = Duration::from_secs(2);
+const LONG: Duration = Duration::from_secs(1);
 /// Frames that are sent at once.
 const BATCH: u32 = 64;
 /// What a flood may cost in memory, a debug build's overhead included.

@@ -138,7 +138,7 @@ async fn a_client_that_reads_nothing_at_all_holds_little() {
     for id in ids() {
         peer.send(&request(id, ASK_STREAM)).await;
     }
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
     let now = edge.gateway.holds().await;
     assert!(now.rss_kib < before.rss_kib + HELD_KIB, "{before:?}, {now:?}");
     edge.serves_others().await;
@@ -158,7 +158,7 @@ async fn windows_that_flap_do_not_starve_others() {
     // Each touches every stream; nothing of it is read.
     let flap = [settings(&[(WINDOW, 1)]), settings(&[(WINDOW, 0)])].concat().repeat(100);
     let flapping = tokio::spawn(async move {
-        let until = Instant::now() + Duration::from_secs(3);
+        let until = Instant::now() + Duration::from_secs(2);
         let mut sent = 0;
         while Instant::now() < until
             && tokio::time::timeout(Duration::from_millis(500), peer.send(&flap)).await == Ok(true)
