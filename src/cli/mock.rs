@@ -88,6 +88,9 @@ pub struct Mock {
     /// Something that goes wrong, such as status=529,retry-after=2,count=3; may be repeated
     #[arg(long = "fault", value_name = "WHAT[,WHICH…]")]
     faults: Vec<Fault>,
+    /// For load tests: do not read requests, only look for "stream":true; all answers have the same ids
+    #[arg(long)]
+    skim: bool,
     /// Append every request to this file, one JSON object a line
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
@@ -137,6 +140,9 @@ impl Mock {
         script.key = self.key.or(script.key);
         if self.no_tools {
             script.tools = Tools::Ignore;
+        }
+        if self.skim {
+            (script.skim, script.fixed_ids) = (true, true);
         }
         script.faults.extend(self.faults);
         Ok(script)

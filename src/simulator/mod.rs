@@ -22,6 +22,7 @@ mod scenario;
 mod schema;
 mod script;
 mod serve;
+mod skim;
 mod stage;
 mod tally;
 

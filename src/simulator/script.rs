@@ -50,6 +50,9 @@ pub struct Script {
     pub record: bool,
     /// Every answer carries the same ids and times, so that two answers to one request are the same bytes.
     pub fixed_ids: bool,
+    /// For load: bodies are not kept and not read, only searched for `"stream":true` (spaces allowed after the colon); the
+    /// model is `model`, and tools are ignored. A tenth of the work on large requests.
+    pub skim: bool,
     /// What goes wrong. A request meets the first fault that wants it; later ones do not see it.
     pub faults: Vec<Fault>,
 }
@@ -74,6 +77,7 @@ impl Default for Script {
             key: None,
             record: false,
             fixed_ids: false,
+            skim: false,
             faults: Vec::new(),
         }
     }

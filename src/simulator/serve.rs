@@ -23,6 +23,7 @@ use super::endpoint::Endpoint;
 use super::fault::{Effect, How, MidStream, Refusal};
 use super::line::{Line, Mood};
 use super::script::Script;
+use super::skim::Skim;
 use super::stage::{Prepared, Scene, Stage};
 use super::tally::{Recorded, Tally, Watch};
 use super::{MAX_BODY, dialect, embedding, headers, listing, refusal};
@@ -107,6 +108,9 @@ async fn handle(request: Request<Incoming>, shared: Arc<Shared>, mood: Mood) -> 
         number: shared.numbers.fetch_add(1, Ordering::Relaxed),
         mood,
     };
+    if stage.script.skim && endpoint.gives_answers() {
+        return call.skimmed(&endpoint, &head, body).await;
+    }
     let body = match read(body).await {
         Ok(Some(body)) => body,
         Ok(None) => {
@@ -122,7 +126,8 @@ async fn handle(request: Request<Incoming>, shared: Arc<Shared>, mood: Mood) -> 
         return Ok(call.control(&endpoint, &body));
     }
     call.note(&head, &body);
-    call.answer(&endpoint, &head, &body).await
+    let ask = endpoint.gives_answers().then(|| dialect::read(&endpoint, head.uri.query(), &body, &stage.script));
+    call.answer(&endpoint, &head, &body, ask).await
 }
 
 /// A body, if it is not too large. One that is, is read on for as long again and thrown away: a connection that closes
@@ -191,8 +196,19 @@ impl Exchange<'_> {
         }
     }
 
-    async fn answer(&self, endpoint: &Endpoint, head: &Parts, body: &Bytes) -> Reply {
-        let ask = endpoint.gives_answers().then(|| dialect::read(endpoint, head.uri.query(), body, &self.stage.script));
+    async fn skimmed(&self, endpoint: &Endpoint, head: &Parts, mut body: Incoming) -> Reply {
+        let mut skim = Skim::default();
+        while let Some(frame) = body.frame().await {
+            // The client left in the middle of its request.
+            let frame = frame.map_err(|_| BrokenOff)?;
+            skim.see(frame.data_ref().map_or(&[], |data| data));
+        }
+        self.shared.tally.request();
+        let model = self.stage.script.model.clone().unwrap_or_else(|| "skimmed".to_owned());
+        self.answer(endpoint, head, &Bytes::new(), Some(Ok(skim.ask(endpoint, head.uri.query(), model)))).await
+    }
+
+    async fn answer(&self, endpoint: &Endpoint, head: &Parts, body: &Bytes, ask: Option<Result<Ask, String>>) -> Reply {
         let stream = ask.as_ref().map(|ask| ask.as_ref().is_ok_and(|ask| ask.form != Form::Json));
         // Exists from here on, so that leaving while nothing is said is counted, too.
         let watch = stream.map(|stream| self.shared.tally.call(self.dialect, stream));
@@ -296,7 +312,7 @@ impl Exchange<'_> {
     }
 
     fn numbered(&self, answer: &Prepared) -> Bytes {
-        answer.rendered.numbered(self.id_number())
+        answer.fixed.clone().unwrap_or_else(|| answer.rendered.numbered(self.id_number()))
     }
 
     const fn id_number(&self) -> u64 {

@@ -4,6 +4,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
+
 use super::answer::{Ask, Form, Rendered, Reply};
 use super::dialect;
 use super::fault::{Effect, Fault};
@@ -37,6 +39,8 @@ pub struct Prepared {
     pub rendered: Rendered,
     /// The end of every chunk of the whole answer.
     pub cuts: Arc<[usize]>,
+    /// The bytes of every answer, if all are the same.
+    pub fixed: Option<Bytes>,
 }
 
 /// What a fault looks at.
@@ -114,7 +118,8 @@ impl Stage {
             Chunking::PerEvent => Arc::clone(&rendered.ends),
             chunking => chunking.cuts(&rendered.ends).into(),
         };
-        Prepared { rendered, cuts }
+        let fixed = self.script.fixed_ids.then(|| rendered.numbered(0));
+        Prepared { rendered, cuts, fixed }
     }
 
     /// The answer up to an early end after so many events: the bytes that count as its first events, and where they are
