@@ -31,4 +31,7 @@ pub mod admin;
 
 pub mod simulator;
 
+#[cfg(target_os = "linux")]
+pub mod loadtest;
+
 pub mod cli;

@@ -37,6 +37,12 @@ enum Command {
     Key(cli::key::Key),
     /// Run a simulated provider that speaks all four dialects.
     Mock(Box<cli::mock::Mock>),
+    /// Measure what this gateway costs on this machine.
+    #[cfg(target_os = "linux")]
+    Loadtest(Box<cli::loadtest::Loadtest>),
+    #[cfg(target_os = "linux")]
+    #[command(hide = true)]
+    Passthrough(cli::passthrough::Passthrough),
 }
 
 fn main() -> ExitCode {
@@ -48,5 +54,9 @@ fn main() -> ExitCode {
         Some(Command::Schema(schema)) => cli::schema::run(&schema),
         Some(Command::Key(key)) => cli::key::run(&key),
         Some(Command::Mock(mock)) => cli::mock::run(*mock),
+        #[cfg(target_os = "linux")]
+        Some(Command::Loadtest(loadtest)) => cli::loadtest::run(&loadtest),
+        #[cfg(target_os = "linux")]
+        Some(Command::Passthrough(passthrough)) => cli::passthrough::run(&passthrough),
     }
 }

@@ -11,6 +11,10 @@ fn say(text: &str) {
 pub mod check;
 pub mod first_minute;
 pub mod key;
+#[cfg(target_os = "linux")]
+pub mod loadtest;
 pub mod mock;
+#[cfg(target_os = "linux")]
+pub mod passthrough;
 pub mod schema;
 pub mod serve;

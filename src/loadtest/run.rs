@@ -1,0 +1,294 @@
+//! A whole run: profile by profile, round by round, everybody in turn.
+//!
+//! Invariant: in every round every subject has the same load, by the same schedule; rounds alternate in order. A subject that dies
+//! ends the run with what it said; wrong answers do not, they are counted.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use super::cell::{Cell, measure};
+use super::child::{Child, Workplace, free_address};
+use super::cores::{Layout, available};
+use super::drive::{Load, Run};
+use super::figures::{Reading, Rounds, figures};
+use super::frontier;
+use super::proc;
+use super::profile::{Profile, Twist};
+use super::progress::Progress;
+use super::report::{FORM, Machine, Report, Section, Settings};
+use super::subject::{Ground, Origin, Subject, change_rules};
+use super::warning;
+use crate::telemetry::clock;
+
+/// The name of the provider alone.
+pub const DIRECT: &str = "direct";
+/// The name of the bare proxy.
+pub const BASELINE: &str = "baseline";
+/// The name of this program.
+pub const GATEWAY: &str = "gateway";
+
+/// What is to be done.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Which loads.
+    pub profiles: Vec<Profile>,
+    /// Who, by name, besides the provider alone.
+    pub subjects: Vec<(String, Origin)>,
+    /// Who runs where.
+    pub layout: Layout,
+    /// How often each has its turn.
+    pub rounds: usize,
+    /// How long each turn is measured.
+    pub time: Duration,
+    /// How long each turn warms up.
+    pub warmup: Duration,
+    /// Of the schedules.
+    pub seed: u64,
+    /// Where the simulated provider listens; none: anywhere.
+    pub provider: Option<SocketAddr>,
+    /// The model asked for.
+    pub model: String,
+    /// Whether configurations and logs stay.
+    pub keep: bool,
+    /// Whether progress is shown.
+    pub quiet: bool,
+}
+
+impl Plan {
+    /// About how long it takes.
+    #[must_use]
+    pub fn duration(&self) -> Duration {
+        self.profiles.iter().map(|profile| self.of_profile(profile)).sum()
+    }
+
+    fn of_profile(&self, profile: &Profile) -> Duration {
+        let subjects = u32::try_from(self.subjects.len() + 1).unwrap_or(u32::MAX);
+        if profile.twist == Twist::Frontier {
+            return self.time.mul_f64(frontier::turns()) * subjects;
+        }
+        let rounds = u32::try_from(self.rounds).unwrap_or(u32::MAX);
+        self.of_cell(profile) * subjects * rounds + Duration::from_millis(1500)
+    }
+
+    fn of_cell(&self, profile: &Profile) -> Duration {
+        let ramp = if let Load::Held(ramp) = profile.load { ramp } else { Duration::ZERO };
+        self.time + self.warmup.max(ramp)
+    }
+}
+
+/// Does it.
+///
+/// # Errors
+/// Something did not start or has died, or it was stopped.
+pub fn run(plan: &Plan, stop: &AtomicBool) -> Result<Report, String> {
+    let began = (Instant::now(), clock::since_epoch());
+    let place = Workplace::new(plan.keep)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
+    let mut progress = Progress::new(plan.duration(), plan.quiet);
+    let mut sections = Vec::new();
+    let mut warnings = warning::before(plan);
+    for profile in &plan.profiles {
+        let test = Test { plan, profile, place: &place, runtime: &runtime, stop };
+        let (section, found) = test.profile(&mut progress)?;
+        sections.push(section);
+        warnings.extend(found);
+    }
+    progress.end();
+    let (processor, kernel) = proc::machine_names();
+    Ok(Report {
+        form: FORM,
+        tollgate: env!("CARGO_PKG_VERSION").to_owned(),
+        began: jiff::Timestamp::from_second(began.1.as_secs().cast_signed()).unwrap_or_default().to_string(),
+        seconds: began.0.elapsed().as_secs_f64().round(),
+        machine: Machine { processor, kernel, cores: available().len() },
+        settings: Settings {
+            gateway_cores: plan.layout.gateway.clone(),
+            provider_cores: plan.layout.provider.clone(),
+            load_cores: plan.layout.load.clone(),
+            rounds: plan.rounds,
+            measured_ms: u64::try_from(plan.time.as_millis()).unwrap_or(u64::MAX),
+            seed: plan.seed,
+        },
+        sections,
+        warnings,
+    })
+}
+
+/// One profile of a run.
+pub struct Test<'a> {
+    pub plan: &'a Plan,
+    pub profile: &'a Profile,
+    place: &'a Workplace,
+    runtime: &'a tokio::runtime::Runtime,
+    pub stop: &'a AtomicBool,
+}
+
+/// Everybody, running.
+pub struct Stage {
+    provider: Child,
+    at: SocketAddr,
+    pub provider_pids: Vec<u32>,
+    pub subjects: Vec<Subject>,
+}
+
+impl Test<'_> {
+    fn profile(&self, progress: &mut Progress) -> Result<(Section, Vec<String>), String> {
+        progress.now(&format!("{}: starting", self.profile.name));
+        let mut stage = self.start()?;
+        let began = Instant::now();
+        let mut all: Vec<Rounds> = stage
+            .subjects
+            .iter()
+            .map(|subject| Rounds { name: subject.name.clone(), exact: subject.exact, ..Rounds::default() })
+            .collect();
+        // Idle is what it is when it has answered a first call and nothing happens.
+        std::thread::sleep(Duration::from_millis(300));
+        for (rounds, subject) in all.iter_mut().zip(&stage.subjects) {
+            rounds.idle = proc::resident(&subject.pids);
+        }
+        let steps = if self.profile.twist == Twist::Frontier {
+            frontier::climb(self, &mut stage, progress)?
+        } else {
+            self.rounds(&mut stage, &mut all, progress)?;
+            Vec::new()
+        };
+        std::thread::sleep(Duration::from_secs(1));
+        for (rounds, subject) in all.iter_mut().zip(&stage.subjects) {
+            rounds.after = proc::resident(&subject.pids);
+        }
+        let reading = Reading {
+            seconds: self.plan.time.as_secs_f64(),
+            held: (self.profile.twist == Twist::Memory).then_some(self.profile.connections),
+            began,
+            load_cores: self.plan.layout.load.len(),
+            provider_cores: self.plan.layout.provider.len(),
+        };
+        let mut told = figures(&all, DIRECT, BASELINE, &reading);
+        frontier::tell(&mut told, steps);
+        let section = Section {
+            profile: self.profile.name.to_owned(),
+            about: self.profile.about.clone(),
+            load: self.profile.told(),
+            failing: self.profile.twist == Twist::Failing,
+            subjects: told,
+        };
+        let warnings = warning::after(&section, &all, &self.plan.layout);
+        Ok((section, warnings))
+    }
+
+    fn rounds(&self, stage: &mut Stage, all: &mut [Rounds], progress: &mut Progress) -> Result<(), String> {
+        let count = stage.subjects.len();
+        for round in 0..self.plan.rounds {
+            let mut order: Vec<usize> = (0..count).collect();
+            if round % 2 == 1 {
+                order.reverse();
+            }
+            for index in order {
+                let Some(rounds) = all.get_mut(index) else { continue };
+                let told =
+                    format!("{}: {}, round {} of {}", self.profile.name, rounds.name, round + 1, self.plan.rounds);
+                progress.now(&told);
+                if self.profile.twist == Twist::Memory && round > 0 {
+                    self.again(stage, index)?;
+                }
+                rounds.cells.push(self.cell(stage, index, self.profile.load, self.plan.time, round as u64)?);
+                progress.did(self.plan.of_cell(self.profile));
+            }
+        }
+        Ok(())
+    }
+
+    /// One subject's turn.
+    pub fn cell(
+        &self,
+        stage: &mut Stage,
+        index: usize,
+        load: Load,
+        time: Duration,
+        round: u64,
+    ) -> Result<Cell, String> {
+        if self.stop.load(Relaxed) {
+            return Err("stopped".to_owned());
+        }
+        let Stage { subjects, provider_pids, at, .. } = &*stage;
+        let Some(subject) = subjects.get(index) else { return Err("nobody to measure".to_owned()) };
+        let ramp = if let Load::Held(ramp) = load { ramp } else { Duration::ZERO };
+        let run = Run {
+            to: subject.to,
+            sent: &subject.sent,
+            connections: self.profile.connections,
+            load,
+            fresh: self.profile.twist == Twist::Connect,
+            warmup: self.plan.warmup.max(ramp),
+            time,
+            grace: Duration::from_secs(5),
+            // Another one each round, the same for all who are in it.
+            seed: self.plan.seed.wrapping_add(round.wrapping_mul(1_000_003)),
+            cores: &self.plan.layout.load,
+            stop: self.stop,
+        };
+        let ours = self.plan.subjects.iter().any(|(name, origin)| *name == subject.name && *origin == Origin::Gateway);
+        let change = |times: u64| {
+            // A reload that is refused shows as nothing changing; it is the answers that are looked at here.
+            let _ = change_rules(subject, &self.ground(*at, provider_pids), times);
+            Duration::from_millis(250)
+        };
+        let meanwhile: Option<&(dyn Fn(u64) -> Duration + Sync)> =
+            if ours && self.profile.twist == Twist::Reload { Some(&change) } else { None };
+        let cell = measure(&run, &subject.pids, provider_pids, meanwhile)?;
+        stage.provider.lives()?;
+        if let Some(subject) = stage.subjects.get_mut(index) {
+            subject.lives()?;
+        }
+        Ok(cell)
+    }
+
+    fn ground<'g>(&'g self, provider: SocketAddr, provider_pids: &'g [u32]) -> Ground<'g> {
+        Ground { provider, provider_pids, cores: &self.plan.layout.gateway, place: self.place, model: &self.plan.model }
+    }
+
+    fn start(&self) -> Result<Stage, String> {
+        let at = self.plan.provider.map_or_else(free_address, Ok)?;
+        let mut arguments: Vec<String> =
+            ["mock", "--skim", "--model", "simulated", "--listen"].iter().map(|word| (*word).to_owned()).collect();
+        arguments.push(at.to_string());
+        arguments.extend(self.profile.provider.iter().cloned());
+        let mut provider = Child::start("provider", &arguments, &[], &self.plan.layout.provider, self.place)?;
+        provider.listens(at)?;
+        let provider_pids = vec![provider.pid()];
+        let mut stage = Stage { provider, at, provider_pids, subjects: Vec::new() };
+        let direct = (DIRECT.to_owned(), Origin::Direct);
+        let mut known = None;
+        for (name, origin) in [direct].iter().chain(&self.plan.subjects) {
+            let mut subject = Subject::start(name, origin, &self.ground(at, &stage.provider_pids))?;
+            let expected = self.prepare(&mut subject, known.as_deref())?;
+            known = known.or(Some(expected));
+            stage.subjects.push(subject);
+        }
+        Ok(stage)
+    }
+
+    fn prepare(
+        &self,
+        subject: &mut Subject,
+        known: Option<&[super::answer::Expected]>,
+    ) -> Result<Vec<super::answer::Expected>, String> {
+        subject.prepare(&self.profile.kinds, known, self.profile.twist == Twist::Connect, self.runtime)
+    }
+
+    /// The same subject as a new process. One that is not ours stays as it is.
+    fn again(&self, stage: &mut Stage, index: usize) -> Result<(), String> {
+        let Some(old) = stage.subjects.get_mut(index) else { return Ok(()) };
+        let Some((name, origin)) = self.plan.subjects.iter().find(|(name, _)| *name == old.name) else { return Ok(()) };
+        if matches!(origin, Origin::Url(_)) {
+            return Ok(());
+        }
+        let known: Vec<_> = old.sent.iter().map(|sent| sent.expected.clone()).collect();
+        let mut new = Subject::start(name, origin, &self.ground(stage.at, &stage.provider_pids))?;
+        self.prepare(&mut new, Some(&known))?;
+        *old = new;
+        Ok(())
+    }
+}
