@@ -5,6 +5,7 @@
 //! as much. Invariant: a name is a token in lower case, and a value holds no control character, so no field can become two.
 
 use std::fmt;
+use std::ops::Range;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
@@ -87,19 +88,31 @@ const LOWER: [u8; 256] = {
     table
 };
 
-/// A token at the beginning of `bytes`: its length, and its hash as a name.
+/// A token, as a name of a field is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Token {
+    /// Bytes of it.
+    pub length: usize,
+    /// Of its lower case.
+    pub hash: u32,
+    /// It has capitals.
+    pub capitals: bool,
+}
+
+/// The token at the beginning of `bytes`, which may be empty.
 #[must_use]
-pub fn token(bytes: &[u8]) -> (usize, u32) {
-    let (mut length, mut hash) = (0, BASIS);
+pub fn token(bytes: &[u8]) -> Token {
+    let (mut length, mut hash, mut changed) = (0, BASIS, 0);
     for &byte in bytes {
         let lower = LOWER[usize::from(byte)];
         if lower == 0 {
             break;
         }
         hash = step(hash, lower);
+        changed |= byte ^ lower;
         length += 1;
     }
-    (length, hash)
+    Token { length, hash, capitals: changed != 0 }
 }
 
 /// How many bytes at the beginning may be in a value: all but control characters; of those, only the tab (RFC 9110 section
@@ -137,12 +150,19 @@ fn eights(bytes: &[u8]) -> usize {
 
 /// Where a field is in the text.
 #[derive(Debug, Clone, Copy)]
-struct Line {
-    hash: u32,
-    at: u32,
-    /// Bytes of the name, and of the value.
-    name: u32,
-    value: u32,
+pub(crate) struct Line {
+    /// Of the name.
+    pub(crate) hash: u32,
+    /// Where it begins, and how many bytes its name has.
+    pub(crate) at: u32,
+    pub(crate) name: u32,
+    /// Where its value begins, and how many bytes that has.
+    pub(crate) value_at: u32,
+    pub(crate) value: u32,
+    /// It stands there just as we would write it.
+    pub(crate) plain: bool,
+    /// The name has capitals.
+    pub(crate) capitals: bool,
 }
 
 /// What stands between name and value, and behind it.
@@ -150,12 +170,12 @@ const COLON: &[u8] = b": ";
 const END: &[u8] = b"\r\n";
 
 impl Line {
-    fn value_at(self) -> usize {
-        self.at as usize + self.name as usize + COLON.len()
+    fn name(self) -> Range<usize> {
+        self.at as usize..self.at as usize + self.name as usize
     }
 
-    fn end(self) -> usize {
-        self.value_at() + self.value as usize + END.len()
+    fn value(self) -> Range<usize> {
+        self.value_at as usize..self.value_at as usize + self.value as usize
     }
 }
 
@@ -240,36 +260,46 @@ impl Fields {
     }
 
     fn field(&self, line: Line) -> Field<'_> {
-        let (at, value) = (line.at as usize, line.value_at());
-        Field {
-            name: self.text.get(at..at + line.name as usize).unwrap_or_default(),
-            value: self.text.get(value..value + line.value as usize).unwrap_or_default(),
-            hash: line.hash,
-        }
+        let name = self.text.get(line.name()).unwrap_or_default();
+        let value = self.text.get(line.value()).unwrap_or_default();
+        Field { name, value, hash: line.hash }
     }
 
     /// Adds a field. One whose name is no token or whose value holds a control character is none, and is left out.
     pub fn push(&mut self, name: &str, value: &[u8]) {
-        let (length, hash) = token(name.as_bytes());
-        if length == name.len() && length > 0 && value_len(value) == value.len() {
-            self.push_read(name.as_bytes(), hash, value);
+        let token = token(name.as_bytes());
+        if token.length != name.len() || name.is_empty() || value_len(value) != value.len() {
+            return;
         }
-    }
-
-    /// Adds what has been looked at already: a [`token`] in any case with its hash, and a value as [`value_len`] allows it.
-    pub(crate) fn push_read(&mut self, name: &[u8], hash: u32, value: &[u8]) {
+        let value_at = self.text.len() + name.len() + COLON.len();
         // A text beyond four gigabytes is no message that anybody lets in.
-        let (Ok(at), Ok(name_len), Ok(value_len)) =
-            (u32::try_from(self.text.len()), u32::try_from(name.len()), u32::try_from(value.len()))
-        else {
+        let (Ok(at), Ok(name_len), Ok(value_at), Ok(value_len)) = (
+            u32::try_from(self.text.len()),
+            u32::try_from(name.len()),
+            u32::try_from(value_at),
+            u32::try_from(value.len()),
+        ) else {
             return;
         };
         self.text.reserve(name.len() + value.len() + COLON.len() + END.len());
-        self.text.extend(name.iter().map(u8::to_ascii_lowercase));
+        self.text.extend(name.bytes().map(|byte| byte.to_ascii_lowercase()));
         self.text.extend_from_slice(COLON);
         self.text.extend_from_slice(value);
         self.text.extend_from_slice(END);
-        self.lines.push(Line { hash, at, name: name_len, value: value_len });
+        let (hash, name) = (token.hash, name_len);
+        self.lines.push(Line { hash, at, name, value_at, value: value_len, plain: true, capitals: false });
+    }
+
+    /// Lines as they came, which have been looked at: each name is a [`token`] with its hash, each value as [`value_len`]
+    /// allows it.
+    pub(crate) fn copied(text: &[u8], lines: Vec<Line>) -> Self {
+        let mut text = text.to_vec();
+        for line in lines.iter().filter(|line| line.capitals) {
+            if let Some(name) = text.get_mut(line.name()) {
+                name.make_ascii_lowercase();
+            }
+        }
+        Self { text, lines }
     }
 
     /// Keeps only those that are wanted.
@@ -286,26 +316,35 @@ impl Fields {
         }
     }
 
-    /// Bytes that [`write`](Self::write) writes.
+    /// As many bytes as [`write`](Self::write) may write.
     #[must_use]
     pub fn written_len(&self) -> usize {
-        self.lines.iter().map(|line| line.end() - line.at as usize).sum()
+        self.lines.iter().map(|line| line.name as usize + line.value as usize + COLON.len() + END.len()).sum()
     }
 
     /// Writes those that are wanted as lines of HTTP/1.1 (RFC 9112 section 5).
     pub fn write(&self, out: &mut Vec<u8>, mut wanted: impl FnMut(Field<'_>) -> bool) {
+        // Neighbours that stand there as they are to be written go out together.
         let mut run = 0..0;
+        let text = |range: Range<usize>| self.text.get(range).unwrap_or_default();
         for &line in &self.lines {
             if !wanted(self.field(line)) {
                 continue;
             }
-            if line.at as usize != run.end {
-                out.extend_from_slice(self.text.get(run).unwrap_or_default());
-                run = line.at as usize..0;
+            if line.plain && line.at as usize == run.end {
+                run.end = line.value().end + END.len();
+                continue;
             }
-            run.end = line.end();
+            out.extend_from_slice(text(std::mem::replace(&mut run, 0..0)));
+            if line.plain {
+                run = line.at as usize..line.value().end + END.len();
+            } else {
+                for part in [text(line.name()), COLON, text(line.value()), END] {
+                    out.extend_from_slice(part);
+                }
+            }
         }
-        out.extend_from_slice(self.text.get(run).unwrap_or_default());
+        out.extend_from_slice(text(run));
     }
 
     /// Those that are wanted, as other libraries want them.

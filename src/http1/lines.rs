@@ -5,10 +5,13 @@
 //! passed on as it came, so nobody behind us can read it otherwise.
 
 use super::says::Says;
-use crate::message::{self, Fields};
+use crate::message::{self, Fields, Line};
 
 /// Lines that a head may have.
 pub const MOST: usize = 128;
+
+/// As many as the usual agent sends.
+const USUAL: usize = 24;
 
 /// The lines are not in form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,40 +28,53 @@ pub enum Wrong {
 /// # Errors
 /// [`Wrong`].
 pub fn read(bytes: &[u8]) -> Result<Option<(usize, Fields, Says)>, Wrong> {
-    // The usual agent sends some 20; what comes behind an answer's head or a request's is mostly a body.
-    let mut fields = Fields::with_capacity(24, bytes.len().min(2 * 1024));
+    let mut lines = Vec::with_capacity(USUAL);
     let mut says = Says::default();
     let mut at = 0;
     loop {
         let rest = bytes.get(at..).unwrap_or_default();
         if let Some(length) = end_of_line(rest)? {
-            return Ok(Some((at + length, fields, says)));
+            return Ok(Some((at + length, Fields::copied(bytes.get(..at).unwrap_or_default(), lines), says)));
         }
         if matches!(rest, [] | [b'\r']) {
             return Ok(None);
         }
-        let (name_len, hash) = message::token(rest);
-        let Some((name, behind)) = rest.split_at_checked(name_len) else { return Err(Wrong::Malformed) };
+        let token = message::token(rest);
+        let Some((name, behind)) = rest.split_at_checked(token.length) else { return Err(Wrong::Malformed) };
         match behind.first() {
-            Some(b':') if name_len > 0 => {}
-            None if name_len > 0 => return Ok(None),
+            Some(b':') if !name.is_empty() => {}
+            None if !name.is_empty() => return Ok(None),
             _ => return Err(Wrong::Malformed),
         }
         let blanks = behind.iter().skip(1).take_while(|&&byte| is_blank(byte)).count();
         let behind = behind.get(1 + blanks..).unwrap_or_default();
-        let (value, rest) = behind.split_at(message::value_len(behind));
-        let Some(end) = end_of_line(rest)? else {
+        let (raw, end) = behind.split_at(message::value_len(behind));
+        let Some(end) = end_of_line(end)? else {
             // Behind a value there is nothing yet, or what may not be there.
-            return if matches!(rest, [] | [b'\r']) { Ok(None) } else { Err(Wrong::Malformed) };
+            return if matches!(end, [] | [b'\r']) { Ok(None) } else { Err(Wrong::Malformed) };
         };
-        if fields.len() == MOST {
+        if lines.len() == MOST {
             return Err(Wrong::TooMany);
         }
-        let value = trim_end(value);
-        says.hear(name, hash, value).map_err(|_| Wrong::Malformed)?;
-        fields.push_read(name, hash, value);
-        at = bytes.len() - rest.len() + end;
+        let value = trim_end(raw);
+        says.hear(name, token.hash, value).map_err(|_| Wrong::Malformed)?;
+        let value_at = at + name.len() + 1 + blanks;
+        lines.push(Line {
+            hash: token.hash,
+            at: place(at)?,
+            name: place(name.len())?,
+            value_at: place(value_at)?,
+            value: place(value.len())?,
+            plain: blanks == 1 && rest.get(name.len() + 1) == Some(&b' ') && value.len() == raw.len() && end == 2,
+            capitals: token.capitals,
+        });
+        at = value_at + raw.len() + end;
     }
+}
+
+/// A head beyond four gigabytes is none.
+fn place(at: usize) -> Result<u32, Wrong> {
+    u32::try_from(at).map_err(|_| Wrong::Malformed)
 }
 
 /// The length of a line's end that begins here; `None` if something else does, or only half of one.

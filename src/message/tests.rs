@@ -17,7 +17,7 @@ fn fields(lines: &[(&str, &str)]) -> Fields {
 fn text(fields: &Fields) -> String {
     let mut out = Vec::new();
     fields.write(&mut out, |_| true);
-    assert_eq!(out.len(), fields.written_len());
+    assert!(out.len() <= fields.written_len());
     String::from_utf8(out).unwrap()
 }
 
@@ -93,7 +93,7 @@ proptest! {
 
     #[test]
     fn every_byte_of_a_token_is_looked_at(bytes in prop::collection::vec(any::<u8>(), 1..6)) {
-        let (length, _) = token(&bytes);
+        let length = token(&bytes).length;
         prop_assert_eq!(length == bytes.len(), HeaderName::from_bytes(&bytes).is_ok());
     }
 }

@@ -105,7 +105,7 @@ fn parse(bytes: &[u8]) -> Result<Option<(usize, Head)>, Refused> {
 fn first_line(bytes: &[u8]) -> Result<Option<(&[u8], usize)>, Refused> {
     let Some(end) = memchr::memchr(b'\n', bytes) else {
         // What cannot become a request line is not waited for.
-        let method = message::token(bytes).0;
+        let method = message::token(bytes).length;
         let hopeless = method == 0 || bytes.get(method).is_some_and(|&byte| byte != b' ');
         return if hopeless { Err(Refused::Malformed) } else { Ok(None) };
     };
