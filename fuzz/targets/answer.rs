@@ -26,13 +26,13 @@ struct Body {
 
 fn read(pieces: &[&[u8]]) -> Read {
     let mut pieces = pieces.iter();
-    let (mut gathering, mut bytes) = (Gathering::default(), Bytes::new());
-    let head = loop {
+    let mut gathering = Gathering::default();
+    let (head, mut bytes) = loop {
         let Some(piece) = pieces.next() else { return Read::Unfinished };
-        bytes = Bytes::copy_from_slice(piece);
+        let mut bytes = Bytes::copy_from_slice(piece);
         match head::read(&mut gathering, &mut bytes) {
             Err(head::Garbage) => return Read::Garbage,
-            Ok(Some(head)) => break head,
+            Ok(Some(head)) => break (head, bytes),
             Ok(None) => assert!(bytes.is_empty()),
         }
     };

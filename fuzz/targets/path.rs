@@ -4,9 +4,11 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderValue, Method};
+use http::Method;
 use libfuzzer_sys::fuzz_target;
 use tollgate::error::RequestError;
+use tollgate::message::Fields;
+use tollgate::protocol::Dialect;
 use tollgate::protocol::path::query::{decode, keys};
 use tollgate::protocol::path::{
     ANTHROPIC_VERSION, Located, dialect_guess, forward_query, locate, redact_query, upstream_path,
@@ -17,11 +19,12 @@ const METHODS: [Method; 6] = [Method::GET, Method::POST, Method::DELETE, Method:
 /// In lower case, without Google's `$`.
 const CREDENTIALS: [&str; 6] = ["key", "access_token", "oauth_token", "userproject", "httpheaders", "httpmethod"];
 
-fn check(method: &Method, path: &str, headers: &HeaderMap, located: &Located<'_>) {
+fn check(method: &Method, path: &str, fields: &Fields, located: &Located<'_>) {
     let asked = if method == Method::HEAD { "GET" } else { method.as_str() };
     assert_eq!(located.endpoint.method(), asked);
     let name = located.model.as_deref().or(located.object).unwrap_or_default();
     assert!(!name.chars().any(char::is_control) && name.len() <= 256);
+    let name = located.rest.as_deref().unwrap_or(name);
     assert!(!name.split('/').any(|segment| matches!(segment, "." | "..")));
     assert!(located.team_claim.is_none_or(|team| !team.contains('/') && path.contains(team)));
 
@@ -35,8 +38,14 @@ fn check(method: &Method, path: &str, headers: &HeaderMap, located: &Located<'_>
     if upstream.len() > 256 {
         return;
     }
-    let again =
-        locate(method, &upstream, headers).unwrap_or_else(|error| panic!("{path} became {upstream}: {error:?}"));
+    let vendor = match located.dialect {
+        _ if located.rest.is_none() => "",
+        Dialect::Anthropic => "/anthropic",
+        Dialect::Gemini => "/genai",
+        Dialect::Chat | Dialect::Responses => "/openai",
+    };
+    let again = format!("{vendor}{upstream}");
+    let again = locate(method, &again, fields).unwrap_or_else(|error| panic!("{path} became {upstream}: {error:?}"));
     assert_eq!(
         (again.endpoint, again.model.as_deref(), again.object),
         (located.endpoint, located.model.as_deref(), located.object),
@@ -44,7 +53,7 @@ fn check(method: &Method, path: &str, headers: &HeaderMap, located: &Located<'_>
     );
     if located.model.is_none() {
         // Nothing is named by it, so it means nothing how many slashes there are.
-        assert_eq!(locate(method, &path.replace('/', "//"), headers).as_ref(), Ok(located));
+        assert_eq!(locate(method, &path.replace('/', "//"), fields).as_ref(), Ok(located));
     }
 }
 
@@ -88,25 +97,25 @@ fuzz_target!(|input: &[u8]| {
     let [choice, text @ ..] = input else { return };
     let Ok(text) = std::str::from_utf8(text) else { return };
     let (path, query) = text.split_once('?').unwrap_or((text, ""));
-    let mut headers = HeaderMap::new();
+    let mut fields = Fields::default();
     if choice & 0x80 != 0 {
-        headers.insert(&ANTHROPIC_VERSION, HeaderValue::from_static("2023-06-01"));
+        fields.push(ANTHROPIC_VERSION.text(), b"2023-06-01");
     }
     if choice & 0x40 != 0 {
-        headers.insert("upgrade", HeaderValue::from_static("websocket"));
+        fields.push("upgrade", b"websocket");
     }
     let method = &METHODS[usize::from(choice & 0x3f) % METHODS.len()];
-    match locate(method, path, &headers) {
-        Ok(located) => check(method, path, &headers, &located),
+    match locate(method, path, &fields) {
+        Ok(located) => check(method, path, &fields, &located),
         Err(RequestError::MethodNotAllowed { allow }) => {
             for allowed in allow.split(", ") {
                 let allowed = Method::from_bytes(allowed.as_bytes()).unwrap();
-                assert!(matches!(locate(&allowed, path, &headers), Ok(_) | Err(RequestError::UpgradeRefused)));
+                assert!(matches!(locate(&allowed, path, &fields), Ok(_) | Err(RequestError::UpgradeRefused)));
             }
         }
         Err(RequestError::PathUnknown { path: told }) => assert!(path.starts_with(&*told) && told.len() <= 256),
         Err(RequestError::Unmetered { .. }) => {}
-        Err(RequestError::UpgradeRefused) => assert!(headers.contains_key("upgrade")),
+        Err(RequestError::UpgradeRefused) => assert!(choice & 0x40 != 0),
         Err(error) => panic!("{error:?}"),
     }
     let _ = dialect_guess(path, choice & 0x80 != 0);

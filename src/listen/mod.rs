@@ -7,7 +7,7 @@
 pub mod accept;
 mod beside;
 pub mod body;
-mod http1;
+pub mod http1;
 mod http2;
 mod line;
 mod peer;

@@ -273,7 +273,7 @@ fn parse(path: &str) -> Option<Parsed<'_>> {
             "compact" if earlier == Some(Api::Responses) => Api::Compact,
             "input_tokens" if earlier == Some(Api::Responses) => Api::InputTokens,
             "embeddings" => Api::Embeddings,
-            "chat" if next(&mut rest)? == "completions" => Api::ChatCompletions,
+            "chat" if goes_on(&mut rest, "completions") => Api::ChatCompletions,
             "models" => {
                 let id = rest.trim_matches('/');
                 break if id.is_empty() { Api::Models } else { Api::Model(id) };
@@ -290,7 +290,7 @@ fn parse(path: &str) -> Option<Parsed<'_>> {
                 below = Some(Below::Gemini);
                 continue;
             }
-            "backend-api" if next(&mut rest)? == "codex" => {
+            "backend-api" if goes_on(&mut rest, "codex") => {
                 below = Some(Below::Codex);
                 continue;
             }
@@ -302,7 +302,7 @@ fn parse(path: &str) -> Option<Parsed<'_>> {
                 team = Some(claim);
                 continue;
             }
-            "api" if next(&mut rest)? == "hello" => Api::Hello,
+            "api" if goes_on(&mut rest, "hello") => Api::Hello,
             segment => earlier?.below(segment)?,
         };
         // The same API twice is a base URL that was pasted whole (`/v1/messages` + `/v1/messages`). Two APIs are nonsense.
@@ -324,6 +324,16 @@ fn next<'p>(rest: &mut &'p str) -> Option<&'p str> {
     let to = memchr::memchr(b'/', path.as_bytes()).unwrap_or(path.len());
     *rest = &path[to..];
     Some(&path[..to])
+}
+
+/// Whether this is the next segment, which is then taken. Another one stays, to be recognised or not.
+fn goes_on(rest: &mut &str, with: &str) -> bool {
+    let mut behind = *rest;
+    let it_does = next(&mut behind) == Some(with);
+    if it_does {
+        *rest = behind;
+    }
+    it_does
 }
 
 impl<'p> Parsed<'p> {

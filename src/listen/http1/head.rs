@@ -20,28 +20,28 @@ const LONGEST: usize = 64 * 1024;
 
 /// What a head says.
 #[derive(Debug)]
-pub(super) struct Head {
+pub struct Head {
     /// What to do.
-    pub(super) method: Method,
+    pub method: Method,
     /// With what.
-    pub(super) target: Uri,
+    pub target: Uri,
     /// Of the client.
-    pub(super) version: Version,
+    pub version: Version,
     /// The header fields.
-    pub(super) fields: Fields,
+    pub fields: Fields,
     /// How the body ends.
-    pub(super) framing: Framing,
+    pub framing: Framing,
     /// Whether the client may send another request behind it.
-    pub(super) keep_alive: bool,
+    pub keep_alive: bool,
     /// It waits for `100 Continue` before it sends its body (RFC 9110 section 10.1.1).
-    pub(super) asks: bool,
+    pub asks: bool,
     /// It says once, and validly, whom it is for (RFC 9112 section 3.2).
-    pub(super) addressed: bool,
+    pub addressed: bool,
 }
 
 /// Why a head is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refused {
+pub enum Refused {
     /// It is not HTTP/1, or says two things at once.
     Malformed,
     /// It has too many lines, or too many bytes.
@@ -54,7 +54,7 @@ pub(super) enum Refused {
 
 impl Refused {
     /// The status, and words for whoever reads it.
-    pub(super) const fn told(self) -> (StatusCode, &'static str) {
+    pub const fn told(self) -> (StatusCode, &'static str) {
         match self {
             Self::Malformed => (StatusCode::BAD_REQUEST, "the head of the request is not valid HTTP/1.1\n"),
             Self::TooLarge => (
@@ -71,7 +71,7 @@ impl Refused {
 ///
 /// # Errors
 /// [`Refused`].
-pub(super) fn read(gathering: &mut Gathering, piece: &mut Bytes) -> Result<Option<Head>, Refused> {
+pub fn read(gathering: &mut Gathering, piece: &mut Bytes) -> Result<Option<Head>, Refused> {
     gathering.add(piece, LONGEST, parse).map_err(|failed| match failed {
         Failed::TooLong => Refused::TooLarge,
         Failed::Wrong(refused) => refused,
@@ -143,6 +143,10 @@ fn framing(says: &Says, version: Version) -> Result<Framing, Refused> {
 /// The target in any form but the authority's, which only CONNECT may use and no gateway serves.
 fn target_of(target: &[u8], method: &Method) -> Result<Uri, Refused> {
     if *method == Method::CONNECT || !(target.starts_with(b"/") || target == b"*" || target.starts_with(b"http")) {
+        return Err(Refused::Malformed);
+    }
+    // A fragment is nobody's to send, and the parser would drop it whatever is in it.
+    if target.iter().any(|&byte| matches!(byte, 0..=b' ' | b'#' | 0x7f)) {
         return Err(Refused::Malformed);
     }
     Uri::try_from(target).map_err(|_| Refused::Malformed)

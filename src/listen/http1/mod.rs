@@ -8,7 +8,7 @@
 //! A refused upload is read on for a moment behind its answer, for a socket closed with unread bytes resets the connection
 //! and the client would never see the refusal (RFC 9112 section 9.6).
 
-mod head;
+pub mod head;
 mod reply;
 mod wire;
 

@@ -99,6 +99,8 @@ fn targets() {
         ("", None),
         ("/\u{1}", None),
         ("/\u{7f}", None),
+        ("/a#b", None),
+        ("http://evil.test/#\u{0}", None),
     ] {
         let head = read(format!("OPTIONS {target} HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes(), 1000);
         let found = head.ok().flatten().map(|(head, _)| head.target.path().to_owned());
