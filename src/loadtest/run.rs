@@ -7,8 +7,10 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use super::answer::Expected;
 use super::cell::{Cell, measure};
 use super::child::{Child, Workplace, free_address};
+use super::connection::Connection;
 use super::cores::{Layout, available};
 use super::drive::{Load, Run};
 use super::figures::{Reading, Rounds, figures};
@@ -49,6 +51,8 @@ pub struct Plan {
     pub provider: Option<SocketAddr>,
     /// The model asked for.
     pub model: String,
+    /// Whether URLs may lead to other providers than the simulated one.
+    pub elsewhere: bool,
     /// Whether configurations and logs stay.
     pub keep: bool,
     /// Whether progress is shown.
@@ -263,19 +267,30 @@ impl Test<'_> {
         let mut known = None;
         for (name, origin) in [direct].iter().chain(&self.plan.subjects) {
             let mut subject = Subject::start(name, origin, &self.ground(at, &stage.provider_pids))?;
+            let before = self.asked(at);
             let expected = self.prepare(&mut subject, known.as_deref())?;
+            if matches!(origin, Origin::Url(_)) && !self.plan.elsewhere && self.asked(at) <= before {
+                return Err(format!(
+                    "{name} does not lead to the simulated provider at {at} (see --provider): its calls go to somebody who may \
+                     want money for them; --elsewhere allows it"
+                ));
+            }
             known = known.or(Some(expected));
             stage.subjects.push(subject);
         }
         Ok(stage)
     }
 
-    fn prepare(
-        &self,
-        subject: &mut Subject,
-        known: Option<&[super::answer::Expected]>,
-    ) -> Result<Vec<super::answer::Expected>, String> {
+    fn prepare(&self, subject: &mut Subject, known: Option<&[Expected]>) -> Result<Vec<Expected>, String> {
         subject.prepare(&self.profile.kinds, known, self.profile.twist == Twist::Connect, self.runtime)
+    }
+
+    /// How many requests the simulated provider has had.
+    fn asked(&self, provider: SocketAddr) -> u64 {
+        let request = b"GET /__stats HTTP/1.1\r\nhost: provider\r\nconnection: close\r\n\r\n";
+        let answer = self.runtime.block_on(Connection::new(provider, true).ask(request));
+        let counts = answer.ok().and_then(|(_, body)| serde_json::from_slice::<serde_json::Value>(&body).ok());
+        counts.and_then(|counts| counts.get("requests")?.as_u64()).unwrap_or_default()
     }
 
     /// The same subject as a new process. One that is not ours stays as it is.

@@ -23,8 +23,8 @@ const KEY: &str = "tk-loadtest-0123456789abcdef";
 pub enum Origin {
     /// The simulated provider, with nothing in between.
     Direct,
-    /// The built-in bare proxy, with flags of `tollgate passthrough`.
-    Baseline(Vec<String>),
+    /// The built-in bare proxy.
+    Baseline,
     /// This program's gateway, with a generated configuration.
     Gateway,
     /// Somebody who runs already.
@@ -85,12 +85,11 @@ impl Subject {
         let workers = ground.cores.len().max(1).to_string();
         let (to, child, key) = match origin {
             Origin::Direct => (ground.provider, None, None),
-            Origin::Baseline(flags) => {
+            Origin::Baseline => {
                 let at = free_address()?;
                 let mut arguments = vec!["passthrough".to_owned()];
                 arguments.extend(["--listen".into(), at.to_string(), "--upstream".into(), ground.provider.to_string()]);
                 arguments.extend(["--workers".into(), workers]);
-                arguments.extend(flags.iter().cloned());
                 (at, Some(Child::start(name, &arguments, &[], ground.cores, ground.place)?), None)
             }
             Origin::Gateway => {
