@@ -1,0 +1,208 @@
+//! `tollgate loadtest` as a process: it measures, it tells, it finds out who is slow, and it leaves nothing behind.
+//!
+//! The runs are short and the machine may be busy, so what is asserted is what was added on purpose, with room, and never how fast
+//! anything is.
+
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
+
+mod program;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use program::{free, listens, tollgate};
+use serde_json::Value;
+
+/// Anywhere, and quiet.
+const USUAL: &[&str] = &["loadtest", "--no-pin", "--no-progress"];
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_tollgate")).args(USUAL).args(arguments).output().unwrap()
+}
+
+#[track_caller]
+fn ends(output: &Output, code: i32) -> String {
+    let told = [output.stdout.as_slice(), &output.stderr].concat();
+    let told = String::from_utf8_lossy(&told).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{told}");
+    told
+}
+
+fn report(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+fn section<'r>(report: &'r Value, profile: &str) -> &'r Value {
+    report["sections"].as_array().unwrap().iter().find(|section| section["profile"] == profile).unwrap()
+}
+
+fn subject<'r>(report: &'r Value, profile: &str, name: &str) -> &'r Value {
+    section(report, profile)["subjects"].as_array().unwrap().iter().find(|subject| subject["name"] == name).unwrap()
+}
+
+#[test]
+fn every_profile_runs_and_every_answer_is_the_providers() {
+    let folder = tempfile::tempdir().unwrap();
+    let (json, html) = (folder.path().join("r.json"), folder.path().join("r.html"));
+    let output = run(&[
+        "--profiles",
+        "all",
+        "--rounds",
+        "1",
+        "--duration",
+        "0.5",
+        "--streams",
+        "20",
+        "--rate",
+        "20",
+        "--answer-events",
+        "50",
+        "--json",
+        json.to_str().unwrap(),
+        "--html",
+        html.to_str().unwrap(),
+    ]);
+    let told = ends(&output, 0);
+    let report = report(&json);
+    let profiles = report["sections"].as_array().unwrap();
+    assert_eq!(profiles.len(), 11, "{told}");
+    for section in profiles {
+        let profile = section["profile"].as_str().unwrap();
+        for subject in section["subjects"].as_array().unwrap() {
+            let name = format!("{profile}, {}: {subject}", subject["name"]);
+            assert_eq!(subject["exact"], true, "{name}");
+            if profile == "frontier" {
+                assert_eq!(subject["steps"].as_array().unwrap().len(), 8, "{name}");
+                continue;
+            }
+            assert!(subject["answers"].as_u64().unwrap() > 3, "{name}");
+            assert!(subject["cpu"]["value"].as_f64().unwrap() > 0.0, "{name}");
+            assert!(subject["memory"]["idle"].as_u64().unwrap() > 1 << 20, "{name}");
+            let faults = subject["faults"].as_object().unwrap();
+            assert_eq!(!faults.is_empty(), profile == "failing", "{name}");
+        }
+    }
+    // What the provider refused, everybody hears.
+    for name in ["direct", "baseline", "gateway"] {
+        assert!(subject(&report, "failing", name)["faults"]["status 529"].as_u64().unwrap() > 0, "{name}");
+    }
+    assert!(subject(&report, "streams", "gateway")["per_stream"].as_f64().is_some());
+    assert!(subject(&report, "streams", "gateway")["gap"]["p50"]["value"].as_f64().unwrap() > 10_000.0, "50 ms apart");
+    let page = std::fs::read_to_string(&html).unwrap();
+    assert!(page.matches("<svg").count() >= 20, "charts");
+    let own = std::env::temp_dir().join(format!("tollgate-loadtest-{}", std::process::id()));
+    assert!(!own.exists(), "files were left behind");
+}
+
+/// A bare proxy that is slowed on purpose, beside one that is not: what was added is what is found.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_slow_is_found_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let json = folder.path().join("r.json");
+    let (provider, delayed, stalled): (SocketAddr, _, _) = (free(), free(), free());
+    let start = |at: SocketAddr, slow: &[&str]| {
+        let (at, to) = (at.to_string(), provider.to_string());
+        tollgate(&[&["passthrough", "--listen", &at, "--upstream", &to], slow].concat())
+    };
+    let _delayed = start(delayed, &["--delay-us", "5000"]);
+    let _stalled = start(stalled, &["--stall-ms", "200", "--stall-every-ms", "700"]);
+    listens(delayed).await;
+    listens(stalled).await;
+    let (at, delayed, stalled) =
+        (provider.to_string(), format!("delayed=http://{delayed}"), format!("stalled=http://{stalled}"));
+    let arguments = [
+        "--profiles",
+        "chat",
+        "--rate",
+        "50",
+        "--rounds",
+        "2",
+        "--duration",
+        "1.5",
+        "--provider",
+        &at,
+        "--url",
+        &delayed,
+        "--url",
+        &stalled,
+        "--json",
+        json.to_str().unwrap(),
+        "--check",
+        "p50_added@delayed<4ms",
+        "--check",
+        "max@stalled<100ms",
+        "--check",
+        "faults@stalled<=0",
+    ];
+    let told = ends(&run(&arguments), 1);
+    assert_eq!(told.matches("FAILED").count(), 2, "both, and nothing else: {told}");
+    let report = report(&json);
+    let at =
+        |name: &str, quantile: &str| subject(&report, "chat", name)["latency"][quantile]["value"].as_f64().unwrap();
+    let added = at("delayed", "p50") - at("baseline", "p50");
+    assert!((4_000.0..20_000.0).contains(&added), "5 ms were added, {added} µs were found");
+    assert!(at("stalled", "max") > 150_000.0, "{}", at("stalled", "max"));
+    // Whose process it is was found by its port.
+    assert!(subject(&report, "chat", "delayed")["cpu"]["value"].as_f64().unwrap() > 0.0);
+}
+
+/// A gateway that answers from elsewhere would be paid for by somebody.
+#[tokio::test]
+async fn whoever_leads_elsewhere_is_not_loaded() {
+    let (other, proxy) = (free(), free());
+    let (listen, upstream) = (proxy.to_string(), other.to_string());
+    let _other = tollgate(&["mock", "--listen", &upstream]);
+    let _proxy = tollgate(&["passthrough", "--listen", &listen, "--upstream", &upstream]);
+    listens(other).await;
+    listens(proxy).await;
+    let url = format!("http://{proxy}");
+    let arguments = [
+        "--profiles",
+        "chat",
+        "--rounds",
+        "1",
+        "--duration",
+        "0.5",
+        "--rate",
+        "20",
+        "--no-baseline",
+        "--gateway",
+        &url,
+    ];
+    let told = ends(&run(&arguments), 3);
+    assert!(told.contains("does not lead to the simulated provider"), "{told}");
+    let told = ends(&run(&[&arguments[..], &["--elsewhere"]].concat()), 0);
+    assert!(told.contains("not the provider's bytes"), "{told}");
+}
+
+#[test]
+fn wrong_usage_and_two_reports() {
+    ends(&run(&["--profiles", "nothing"]), 2);
+    ends(&run(&["--check", "p99"]), 2);
+    ends(&run(&["--json", "/nowhere/r.json"]), 2);
+    let folder = tempfile::tempdir().unwrap();
+    let json = folder.path().join("r.json");
+    let json = json.to_str().unwrap();
+    ends(
+        &run(&[
+            "--profiles",
+            "chat",
+            "--rounds",
+            "1",
+            "--duration",
+            "0.5",
+            "--rate",
+            "20",
+            "--no-baseline",
+            "--json",
+            json,
+        ]),
+        0,
+    );
+    let told = ends(&run(&["--compare", json, json]), 0);
+    assert!(told.contains("CPU per answer") && told.contains("+0.0 %"), "{told}");
+    std::fs::write(json, "{}").unwrap();
+    assert!(ends(&run(&["--compare", json, json]), 2).contains("no report"));
+}
