@@ -87,7 +87,7 @@ fn latency(section: &Section) -> Plot {
         title: "Latency by percentile: how late the slowest are (µs, logarithmic)".into(),
         x: ("percentile of requests", Scale::Nines),
         y: ("µs", Scale::Log),
-        lines: lines(section, curve, false),
+        lines: lines(section, curve, false, f64::MAX),
     }
 }
 
@@ -97,7 +97,7 @@ fn frontier(section: &Section) -> Plot {
         title: "Frontier: p99 at a rising rate (µs, logarithmic)".into(),
         x: ("requests a second", Scale::Linear),
         y: ("p99, µs", Scale::Log),
-        lines: lines(section, steps, true),
+        lines: lines(section, steps, true, f64::MAX),
     }
 }
 
@@ -110,16 +110,18 @@ fn memory(section: &Section) -> Plot {
         title: "Resident memory over time, in each one's turns (MiB)".into(),
         x: ("seconds", Scale::Linear),
         y: ("MiB", Scale::Linear),
-        lines: lines(section, over_time, false),
+        // Between two turns nobody looks.
+        lines: lines(section, over_time, false, 0.7),
     }
 }
 
-fn lines(section: &Section, points: impl Fn(&Figures) -> Vec<(f64, f64)>, dots: bool) -> Vec<Line> {
+fn lines(section: &Section, points: impl Fn(&Figures) -> Vec<(f64, f64)>, dots: bool, gap: f64) -> Vec<Line> {
     let line = |(index, subject): (usize, &Figures)| Line {
         name: subject.name.clone(),
         class: class(index),
         points: points(subject),
         dots,
+        gap,
     };
     section.subjects.iter().enumerate().map(line).collect()
 }

@@ -10,7 +10,7 @@ use super::table::number;
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 300.0;
 const LEFT: f64 = 64.0;
-const RIGHT: f64 = 16.0;
+const RIGHT: f64 = 26.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 44.0;
 
@@ -36,6 +36,8 @@ pub struct Line {
     pub points: Vec<(f64, f64)>,
     /// Whether single points are marked.
     pub dots: bool,
+    /// Over a wider gap than this nothing is known, and no line is drawn.
+    pub gap: f64,
 }
 
 /// A chart.
@@ -99,14 +101,11 @@ impl Plot {
             self.y.0
         );
         for (line, points) in self.lines.iter().zip(&drawable) {
-            let path: Vec<_> = points.iter().map(|(x, y)| format!("{:.1},{:.1}", x_at(*x), y_at(*y))).collect();
-            let _ = writeln!(
-                svg,
-                "<g class=\"{}\"><title>{}</title><polyline points=\"{}\"/>",
-                line.class,
-                escape(&line.name),
-                path.join(" ")
-            );
+            let _ = writeln!(svg, "<g class=\"{}\"><title>{}</title>", line.class, escape(&line.name));
+            for known in points.chunk_by(|(before, _), (after, _)| after - before <= line.gap) {
+                let path: Vec<_> = known.iter().map(|(x, y)| format!("{:.1},{:.1}", x_at(*x), y_at(*y))).collect();
+                let _ = writeln!(svg, "<polyline points=\"{}\"/>", path.join(" "));
+            }
             for (x, y) in points.iter().filter(|_| line.dots) {
                 let _ = writeln!(
                     svg,
@@ -178,7 +177,9 @@ fn ticks((low, high): (f64, f64), scale: Scale) -> Vec<(f64, String)> {
             let within: &[f64] = if decades > 3.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
             let powers = low.log10().floor() as i32..=high.log10().ceil() as i32;
             let all = powers.flat_map(|power| within.iter().map(move |step| step * 10_f64.powi(power)));
-            all.filter(|value| (low..=high).contains(value)).map(told).collect()
+            let round: Vec<_> = all.filter(|value| (low..=high).contains(value)).map(told).collect();
+            // Of a narrow range a power of ten may miss all.
+            if round.len() < 2 { ticks((low, high), Scale::Linear) } else { round }
         }
         Scale::Linear => {
             let rough = (high - low) / 5.0;
@@ -214,7 +215,7 @@ mod tests {
     use super::*;
 
     fn plot(x: Scale, y: Scale, points: &[(f64, f64)]) -> String {
-        let line = Line { name: "a".into(), class: "c".into(), points: points.to_vec(), dots: true };
+        let line = Line { name: "a".into(), class: "c".into(), points: points.to_vec(), dots: true, gap: f64::MAX };
         Plot { title: "t".into(), x: ("x", x), y: ("y", y), lines: vec![line] }.render()
     }
 
@@ -237,10 +238,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_known_is_not_drawn() {
+        let points = vec![(0.0, 1.0), (0.1, 1.0), (5.0, 2.0), (5.1, 2.0)];
+        let line = Line { name: "a".into(), class: "c".into(), points, dots: false, gap: 1.0 };
+        let plot = Plot { title: "t".into(), x: ("x", Scale::Linear), y: ("y", Scale::Linear), lines: vec![line] };
+        assert_eq!(plot.render().matches("<polyline").count(), 2);
+    }
+
+    #[test]
     fn ticks_are_round() {
         let told = |range, scale| ticks(range, scale).into_iter().map(|(_, told)| told).collect::<Vec<_>>().join(" ");
         assert_eq!(told((0.0, 47.0), Scale::Linear), "0 10 20 30 40");
         assert_eq!(told((30.0, 700.0), Scale::Log), "50 100 200 500");
+        assert_eq!(told((1100.0, 1240.0), Scale::Log), "1100 1150 1200");
         assert_eq!(told((1.0, 1e6), Scale::Log), "1 10 100 1000 10k 100k 1M");
         assert_eq!(told((0.0, 0.9999), Scale::Nines), "0 50 90 99 99.9 99.99");
     }

@@ -77,12 +77,13 @@ fn of(section: &Section, subject: &Figures) -> Vec<String> {
         }
         _ => {
             if let Some(added) = subject.added.filter(|_| !section.failing) {
-                let beside =
-                    proxy.and_then(|proxy| proxy.added).map(|added| format!("; the bare proxy {}", times(&added)));
+                let beside = proxy
+                    .and_then(|proxy| proxy.added)
+                    .map(|added| format!(", through the bare proxy {}", later(&added)));
                 said.push(format!(
-                    "{}: {name} makes an answer {} µs later{}.",
+                    "{}: through {name} an answer comes {}{}.",
                     section.profile,
-                    times(&added),
+                    later(&added),
                     beside.unwrap_or_default()
                 ));
             }
@@ -91,8 +92,12 @@ fn of(section: &Section, subject: &Figures) -> Vec<String> {
     said
 }
 
-fn times(added: &Quantiles) -> String {
-    format!("{} (median) and {} (p99)", signed(added.p50.value), signed(added.p99.value))
+fn later(added: &Quantiles) -> String {
+    format!(
+        "{} µs later at the median and {} µs at the 99th percentile",
+        signed(added.p50.value),
+        signed(added.p99.value)
+    )
 }
 
 fn signed(value: f64) -> String {
