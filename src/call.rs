@@ -115,6 +115,10 @@ pub struct Call {
     pub refers: Vec<Reference>,
     /// Whether its answer makes something that can be asked for again.
     pub makes: bool,
+    /// Whether its body was suspected to name stored things, so its answer may make some.
+    pub names: bool,
+    /// Of a file of calls, which were all read: the stored things that they name.
+    pub calls: Option<Box<[Reference]>>,
 }
 
 /// Something stored that a call names.
@@ -129,6 +133,16 @@ pub struct Reference {
 }
 
 impl Call {
+    /// Whether its answer may make items or containers, which later calls name.
+    #[must_use]
+    pub fn makes_things(&self) -> bool {
+        match self.endpoint {
+            Endpoint::Responses => self.makes || self.names,
+            Endpoint::Messages => true,
+            _ => false,
+        }
+    }
+
     /// To whom belongs what is made by this call.
     #[must_use]
     pub fn holder(&self) -> Holder {

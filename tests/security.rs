@@ -40,7 +40,7 @@ const SETTINGS: &[Setting] = &[
     ("unknown keys of one address in a minute", "limits.failed_keys", Count, |l| {
         l.prepared.0.limits.failed_keys.into()
     }),
-    ("ids of stored responses, the oldest go first", "limits.response_ids", Count, |l| {
+    ("ids of what providers keep, the oldest go first", "limits.response_ids", Count, |l| {
         count(l.startup.state.response_ids)
     }),
     ("between two pieces of a request's body", "timeouts.body", Time, |l| micros(l.prepared.0.timeouts.body)),
@@ -100,7 +100,9 @@ const FIXED: &[Fixed] = &[
     ("a compressed body: the decompressor of zstd, beside its window", "protocol/inflate/zstd.rs", "TABLES", Bytes),
     ("an id of something stored, in a path", "protocol/path.rs", "MAX_ID", Bytes),
     ("the same where a body names it, as spelled", "protocol/peek.rs", "ID_RAW", Bytes),
+    ("stored things that one body names", "protocol/named.rs", "MOST", Count),
     ("the same in an answer, as spelled", "protocol/tap/made.rs", "MAX_RAW", Bytes),
+    ("what an answer says of its container", "protocol/tap/made.rs", "MAX_CONTAINER", Bytes),
     ("the same where it is kept", "owned/mod.rs", "MAX_ID", Bytes),
     ("ids on their way to the disk, then the file is made anew", "owned/mod.rs", "QUEUE", Count),
     ("a line of their file", "owned/journal.rs", "MAX_LINE", Bytes),
@@ -182,10 +184,14 @@ const OTHERS: &[(&str, &str)] = &[
     ("protocol/inflate/zstd.rs SKIPPED", "the format's"),
     ("protocol/json.rs MAX_KEY", "follows from the keys that we act on"),
     ("protocol/json/text.rs LEN", "a step"),
+    ("protocol/json.rs ITEM_DEPTH", "a place"),
+    ("protocol/named.rs MAX_ID", "owned/mod.rs's"),
     ("protocol/path/query.rs MAX_CREDENTIAL", "follows from the names of credentials"),
     ("protocol/peek.rs MODEL_RAW", "follows from MAX_MODEL"),
     ("protocol/peek.rs SCALAR_RAW", "a number's spelling"),
     ("protocol/peek/session.rs MAX_RAW", "follows from the shape of session ids"),
+    ("protocol/peek/suspect.rs ENCRYPTED", "a flag"),
+    ("protocol/peek/suspect.rs RESULT", "a flag"),
     ("protocol/sse.rs KEPT", "when a buffer is given back"),
     ("protocol/tap/gemini.rs MAX", "what is worth keeping of one chunk"),
     ("protocol/tap/kind.rs MAX_NAME", "an event's name"),

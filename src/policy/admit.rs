@@ -2,6 +2,8 @@
 //!
 //! Frames are never copied or joined. Bounded per request and, over all requests, by the room for held bodies.
 
+mod names;
+
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -97,7 +99,7 @@ where
     drop(body);
     let peeked = peek.finish()?;
     trail.bytes_in.store(frames.len() as u64, Ordering::Relaxed);
-    let Peeked { model, stream, max_output, previous, conversation, unstored, session, .. } = peeked;
+    let Peeked { model, stream, max_output, previous, conversation, unstored, names, session, .. } = peeked;
     if let Some(session) = session {
         // A header has said it already where there is one.
         let _ = trail.session.set(session);
@@ -106,13 +108,12 @@ where
         Endpoint::Unmetered(operation) => operation.uses(),
         _ => Some(Object::Response),
     };
-    let refers = refers(in_path.zip(door.object), previous, conversation);
+    let mut refers = refers(in_path.zip(door.object), previous, conversation);
+    let mut calls = None;
+    if names || !door.endpoint.is_metered() {
+        calls = names::read(door.endpoint, &fields, &mut frames, &mut refers, &room, &rules)?;
+    }
     let (model, model_at) = match (door.model, model) {
-        (None, _) if door.endpoint.is_stored() => {
-            // None of these calls has a body that says anything.
-            frames = Frames::default();
-            (Box::default(), None)
-        }
         (None, _) if !door.endpoint.is_metered() => (Box::default(), None),
         (Some(in_path), _) => (in_path, None),
         (None, Some(field)) => (field.name, Some(field.value)),
@@ -138,6 +139,8 @@ where
             Endpoint::Unmetered(operation) => operation.makes().is_some(),
             _ => false,
         },
+        names,
+        calls,
         rules,
     });
     let _ = trail.call.set(Arc::clone(&call));

@@ -124,7 +124,7 @@ where
                 let _ = trail.served.set(Arc::clone(&target));
                 trail.answered.set(trail.at.elapsed());
                 // Boxed: it is moved through every layer above, and it is large.
-                let owned = call.makes.then(|| Arc::clone(&core.owned));
+                let owned = (call.makes || call.makes_things()).then(|| Arc::clone(&core.owned));
                 let response = response.map(|opening| Box::new(Passage::new(opening, call, trail, held, owned)));
                 return Ok(Won { response, target, place, receipt });
             }
@@ -213,6 +213,7 @@ async fn judge<A: Answer>(response: Response<A>, call: &Call, target: &Target, m
         (true, _) => Tap::json(call.dialect),
     };
     let tap = if call.makes { tap.finding_id() } else { tap };
+    let tap = if call.makes_things() { tap.finding_things() } else { tap };
     if stream && more {
         before = hold_back(&mut answer, call, &provider.name).await?;
     }

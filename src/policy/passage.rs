@@ -16,9 +16,10 @@ use http_body::{Body, Frame, SizeHint};
 use smallvec::SmallVec;
 use tokio::time::Sleep;
 
-use crate::call::{Call, Held, Outcome, Tally, Trail};
+use crate::call::{Call, Held, Outcome, Reference, Tally, Trail};
 use crate::error::{Error, UpstreamError};
 use crate::owned::Owned;
+use crate::protocol::Object;
 use crate::protocol::keepalive::keepalive;
 use crate::protocol::problem::{Ending, in_stream};
 use crate::protocol::tap::{Seen, Tap};
@@ -41,7 +42,7 @@ pub struct Passage<A: Answer> {
     /// The request, until it cannot be needed any more.
     held: Option<Held>,
     provider: Arc<str>,
-    /// Who is to know whose this answer is, until its id has passed; nobody if it makes nothing.
+    /// Who is to know whose the things are that this answer makes; nobody if it makes none.
     owned: Option<Arc<Owned>>,
     clock: Clock,
     bytes_out: u64,
@@ -190,13 +191,10 @@ impl<A: Answer> Passage<A> {
         if let Some(owned) = &self.owned
             && let Some((object, id)) = self.tap.made()
         {
-            owned.learn(object, &id, self.call.holder(), &self.provider);
-            while let Some((object, id)) = self.tap.made() {
-                owned.learn(object, &id, self.call.holder(), &self.provider);
-            }
-            // A response has one id; other answers may name more.
-            if self.call.endpoint.is_metered() {
-                self.owned = None;
+            let mut made = Some((object, id));
+            while let Some((object, id)) = made {
+                learn(owned, object, &id, &self.call, &self.provider);
+                made = self.tap.made();
             }
         }
         // An answer that is no stream of events has no start-up: its first byte is content.
@@ -256,6 +254,16 @@ impl<A: Answer> Passage<A> {
             }
         }
     }
+}
+
+/// A batch may be made of a file whose calls name only what its team has at this provider.
+fn learn(owned: &Owned, object: Object, id: &str, call: &Call, provider: &Arc<str>) {
+    let holder = call.holder();
+    let is_there = |named: &Reference| owned.maker(named.object, &named.id, &holder).as_ref() == Some(provider);
+    if object == Object::File && call.calls.as_ref().is_some_and(|calls| calls.iter().all(is_there)) {
+        owned.learn(Object::BatchInput, id, holder.clone(), provider);
+    }
+    owned.learn(object, id, holder, provider);
 }
 
 impl<A: Answer> Body for Passage<A> {

@@ -30,9 +30,9 @@ use text::Block;
 use super::MAX_DEPTH;
 use crate::error::BodyError;
 
-/// Longest key that a watch is told, in raw bytes. A key that we act on has at most 21 characters, and no spelling of one
+/// Longest key that a watch is told, in raw bytes. A key that we act on has at most 23 characters, and no spelling of one
 /// takes more than six bytes for each (`\u006d`); so a longer key is none of ours.
-pub const MAX_KEY: usize = 128;
+pub const MAX_KEY: usize = 144;
 
 /// What a watch wants of the value behind a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +56,22 @@ pub struct Key<'a> {
     /// 0 for the object at the top (or for those in the array at the top), 1 inside an entered value, and so on.
     pub level: usize,
 }
+
+/// A key below the watched levels.
+#[derive(Debug, Clone, Copy)]
+pub struct DeepKey<'a> {
+    /// Between the quotes, escapes and all.
+    pub raw: &'a [u8],
+    /// What comes behind the key's closing quote, as far as it is in the same frame.
+    pub rest: &'a [u8],
+    /// How many objects and arrays are open; 1 at the top.
+    pub depth: usize,
+    /// Counts the objects that were opened at [`ITEM_DEPTH`].
+    pub item: u32,
+}
+
+/// Where the objects stand in an array that is a member of the object at the top.
+pub const ITEM_DEPTH: usize = 3;
 
 /// A value that was asked for.
 #[derive(Debug, Clone)]
@@ -82,11 +98,63 @@ pub trait Watch {
     /// Whatever ends the scan.
     fn key(&mut self, key: Key<'_>) -> Result<Want, BodyError>;
 
+    /// Whether [`Watch::deep`] hears of anything.
+    const DEEP: bool = false;
+
+    /// Whether [`Watch::deep`] could want a key below the watched levels that begins with `first` (a backslash, where the first
+    /// character is spelled as an escape) and stands at `depth`. It rules most keys out.
+    #[inline]
+    fn may_begin(&self, first: u8, depth: usize) -> bool {
+        let _ = (first, depth);
+        false
+    }
+
+    /// Whether it could want one of so many bytes, if it has no backslash.
+    #[inline]
+    fn may_have(&self, len: usize, depth: usize) -> bool {
+        let _ = (len, depth);
+        false
+    }
+
+    /// A key below the watched levels; not inside a value that was asked for. Where its value is wanted, the object's other
+    /// keys are told as those of a watched one, from here on.
+    fn deep(&mut self, key: DeepKey<'_>) -> Want {
+        let _ = key;
+        Want::Pass
+    }
+
     /// The value that the last [`Watch::key`] wanted.
     ///
     /// # Errors
     /// Whatever ends the scan.
     fn value(&mut self, value: Value<'_>) -> Result<(), BodyError>;
+}
+
+/// Wants nothing.
+struct Unwatched;
+
+impl Watch for Unwatched {
+    fn may_want(&self, _: u8, _: usize) -> bool {
+        false
+    }
+
+    fn key(&mut self, _: Key<'_>) -> Result<Want, BodyError> {
+        Ok(Want::Pass)
+    }
+
+    fn value(&mut self, _: Value<'_>) -> Result<(), BodyError> {
+        Ok(())
+    }
+}
+
+/// Checks that a text is one JSON object.
+///
+/// # Errors
+/// [`BodyError::Broken`] and [`BodyError::TooDeep`].
+pub fn check(text: &[u8]) -> Result<(), BodyError> {
+    let mut scanner = Scanner::new(Root::Object);
+    scanner.feed(text, &mut Unwatched)?;
+    scanner.finish()
 }
 
 /// What the text may be.
@@ -113,6 +181,8 @@ pub struct Scanner {
     objects: [bool; MAX_DEPTH + 1],
     /// What must still come of `true`, `false` or `null`.
     literal: &'static [u8],
+    /// Objects opened at [`ITEM_DEPTH`].
+    items: u32,
     /// Keys at this depth are level 0.
     top: usize,
     /// Keys at this depth and above are told.
@@ -173,6 +243,7 @@ impl Scanner {
             in_object: false,
             objects: [false; MAX_DEPTH + 1],
             literal: b"",
+            items: 0,
             top: 1,
             watched: 1,
             offset: 0,
@@ -239,6 +310,8 @@ impl Scanner {
                     } else {
                         self.tell(raw, watch)?;
                     }
+                } else if W::DEEP && (key == 0 || watch.may_begin(frame[key], self.depth)) {
+                    self.consider(frame, key..end, watch);
                 }
                 // A value that is wanted begins on the other road, which notes its place.
                 if frame.get(i) == Some(&b':') && (self.want == Want::Pass || self.depth > self.watched) {
@@ -309,14 +382,14 @@ impl Scanner {
             (state, i) = self.detour(state, frame, i, watch)?;
             key = i;
         }
-        self.suspend(state, &block, frame, key);
+        self.suspend(state, &block, frame, key, W::DEEP);
         Ok(state)
     }
 
     /// The frame ends inside a string, perhaps.
-    fn suspend(&mut self, state: State, block: &Block, frame: &[u8], key: usize) {
+    fn suspend(&mut self, state: State, block: &Block, frame: &[u8], key: usize, deep: bool) {
         let in_key = state == State::KeyText;
-        if in_key && self.depth <= self.watched {
+        if in_key && (self.depth <= self.watched || (deep && self.start.is_none())) {
             self.spill.add(frame.get(key..).unwrap_or_default(), MAX_KEY);
         }
         let in_text = in_key || state == State::ValueText;
@@ -330,6 +403,7 @@ impl Scanner {
         self.depth += 1;
         *self.objects.get_mut(self.depth).ok_or(BodyError::TooDeep)? = object;
         self.in_object = object;
+        self.items += u32::from(self.depth == ITEM_DEPTH);
         Ok(())
     }
 
@@ -374,6 +448,27 @@ impl Scanner {
             self.watched = self.depth + 1;
         }
         Ok(())
+    }
+
+    /// A key below the watched levels is complete, and may be one to tell. One that began in an earlier frame is told as it is.
+    #[cold]
+    #[inline(never)]
+    fn consider<W: Watch>(&mut self, frame: &[u8], key: Range<usize>, watch: &mut W) {
+        // The spill is the captured value's own.
+        if self.start.is_some() {
+            return;
+        }
+        let (start, raw, rest) = (key.start, &frame[key.clone()], &frame[key.end + 1..]);
+        if start > 0 && !watch.may_have(raw.len(), self.depth) && memchr::memchr(b'\\', raw).is_none() {
+            return;
+        }
+        if let Some(raw) = self.spill.whole(raw, MAX_KEY) {
+            let want = watch.deep(DeepKey { raw, rest, depth: self.depth, item: self.items });
+            if matches!(want, Want::Value { .. }) {
+                (self.want, self.watched) = (want, self.depth);
+            }
+        }
+        self.spill.clear();
     }
 
     /// A value at a watched depth is complete; `end` is the place behind it.

@@ -8,6 +8,7 @@ pub mod inflate;
 pub mod json;
 pub mod keepalive;
 pub mod listing;
+pub mod named;
 pub mod path;
 pub mod peek;
 pub mod problem;
@@ -78,6 +79,12 @@ pub enum Object {
     Video,
     /// A cached content of Gemini's.
     CachedContent,
+    /// An item of a stored response.
+    Item,
+    /// A file of calls, each of which was read on its way: a batch may be made of it.
+    BatchInput,
+    /// What is never made through us.
+    Foreign,
 }
 
 impl Object {
@@ -94,6 +101,9 @@ impl Object {
             Self::Container => "container",
             Self::Video => "video",
             Self::CachedContent => "cached_content",
+            Self::Item => "item",
+            Self::BatchInput => "batch_input",
+            Self::Foreign => "foreign",
         }
     }
 }

@@ -11,6 +11,7 @@
 
 mod number;
 mod session;
+mod suspect;
 
 #[cfg(test)]
 mod tests;
@@ -20,8 +21,9 @@ use std::ops::Range;
 use serde::Deserialize;
 
 use super::Endpoint;
-use super::json::{Key, MAX_KEY, Root, Scanner, Value, Want, Watch};
+use super::json::{DeepKey, Key, MAX_KEY, Root, Scanner, Value, Want, Watch};
 use crate::error::BodyError;
+use suspect::Suspect;
 
 /// Longest model name, in bytes.
 pub const MAX_MODEL: usize = 256;
@@ -52,6 +54,8 @@ pub struct Peeked {
     pub conversation: Option<Box<str>>,
     /// `"store": false`: its answer cannot be asked for again. A hint: nothing is granted by it.
     pub unstored: bool,
+    /// It may name further stored things: whoever lets it pass asks [`super::named`] which.
+    pub names: bool,
     /// The conversation, in the agent's words: printable ASCII, at most 128 bytes. A claim, never an authority.
     pub session: Option<Box<str>>,
 }
@@ -78,7 +82,14 @@ impl Peek {
     pub fn new(endpoint: Endpoint) -> Self {
         Self {
             scanner: Scanner::new(Root::Object),
-            watcher: Watcher { api: Api::of(endpoint), seen: 0, current: None, outer: None, found: Peeked::default() },
+            watcher: Watcher {
+                api: Api::of(endpoint),
+                seen: 0,
+                current: None,
+                outer: None,
+                suspect: Suspect::of(endpoint),
+                found: Peeked::default(),
+            },
         }
     }
 
@@ -103,7 +114,8 @@ impl Peek {
             return Ok(Peeked::default());
         }
         self.scanner.finish()?;
-        let Watcher { api, found, .. } = self.watcher;
+        let Watcher { api, mut found, suspect, .. } = self.watcher;
+        found.names = suspect.finish();
         if found.model.is_none() && api.acts_on(Field::Model) {
             return Err(BodyError::FieldMissing { field: Field::Model.name() });
         }
@@ -264,10 +276,28 @@ struct Watcher {
     current: Option<Field>,
     /// The field whose object we are in.
     outer: Option<Field>,
+    suspect: Suspect,
     found: Peeked,
 }
 
 impl Watch for Watcher {
+    const DEEP: bool = true;
+
+    #[inline]
+    fn may_begin(&self, first: u8, depth: usize) -> bool {
+        self.suspect.may_begin(first, depth)
+    }
+
+    #[inline]
+    fn may_have(&self, len: usize, depth: usize) -> bool {
+        self.suspect.may_have(len, depth)
+    }
+
+    fn deep(&mut self, key: DeepKey<'_>) -> Want {
+        self.suspect.deep(key);
+        Want::Pass
+    }
+
     fn key(&mut self, key: Key<'_>) -> Result<Want, BodyError> {
         if key.level == 0 {
             self.outer = None;
@@ -275,6 +305,10 @@ impl Watch for Watcher {
         let escaped = key.raw.contains(&b'\\');
         let mut plain = [0; MAX_KEY];
         let spelled = if escaped { decode(key.raw, &mut plain) } else { Some(key.raw) };
+        match key.level {
+            0 => self.suspect.top(spelled.unwrap_or_default()),
+            _ => self.suspect.nested(spelled.unwrap_or_default()),
+        }
         let Some(field) = spelled.and_then(|name| self.api.field(self.outer, name)) else {
             return Ok(Want::Pass);
         };
@@ -318,7 +352,7 @@ impl Watch for Watcher {
 }
 
 /// A key without its escapes, as far as it could be one of ours: ASCII.
-fn decode<'a>(raw: &[u8], plain: &'a mut [u8; MAX_KEY]) -> Option<&'a [u8]> {
+pub(super) fn decode<'a>(raw: &[u8], plain: &'a mut [u8; MAX_KEY]) -> Option<&'a [u8]> {
     let mut len = 0;
     let mut rest = raw;
     while let [byte, tail @ ..] = rest {

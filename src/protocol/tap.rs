@@ -31,7 +31,7 @@ use super::sse::{Event, Splitter};
 use super::unmetered::Operation;
 use super::usage::Usage;
 use super::{Dialect, Object};
-use made::{Made, WithId};
+use made::{Made, WithIds};
 use things::Things;
 use watch::UsageWatch;
 
@@ -119,24 +119,42 @@ impl Tap {
         Self::new(Source::Blind)
     }
 
-    /// Also finds the id of what is made, where it is a response of the Responses dialect.
+    /// Also finds the id of the response that is made, where the dialect is Responses.
     #[must_use]
     pub fn finding_id(mut self) -> Self {
-        match &mut self.source {
-            Source::Responses(_, reader) => reader.made.want(),
-            Source::Json(json) => json.made.want(),
-            Source::Anthropic(..) | Source::Chat(..) | Source::Gemini(..) | Source::Things(_) | Source::Blind => {}
+        if let Some(made) = self.seeker() {
+            made.want_response();
         }
         self
     }
 
-    /// What is made, and its id, each once, when it has passed; see [`Tap::finding_id`] and [`Tap::things`].
+    /// Also finds the response's items, and the containers that it used (Responses, Anthropic).
+    #[must_use]
+    pub fn finding_things(mut self) -> Self {
+        if let Some(made) = self.seeker() {
+            made.want_things();
+        }
+        self
+    }
+
+    fn seeker(&mut self) -> Option<&mut Made> {
+        match &mut self.source {
+            Source::Anthropic(_, reader) => Some(&mut reader.made),
+            Source::Responses(_, reader) => Some(&mut reader.made),
+            Source::Json(json) => Some(&mut json.made),
+            Source::Chat(..) | Source::Gemini(..) | Source::Things(_) | Source::Blind => None,
+        }
+    }
+
+    /// What is made, and its id, each once, when it has passed; see [`Tap::finding_id`], [`Tap::finding_things`] and
+    /// [`Tap::things`].
     pub fn made(&mut self) -> Option<(Object, Box<str>)> {
         match &mut self.source {
-            Source::Responses(_, reader) => reader.made.take().map(|id| (Object::Response, id)),
-            Source::Json(json) => json.made.take().map(|id| (Object::Response, id)),
+            Source::Anthropic(_, reader) => reader.made.take(),
+            Source::Responses(_, reader) => reader.made.take(),
+            Source::Json(json) => json.made.take(),
             Source::Things(things) => things.take(),
-            Source::Anthropic(..) | Source::Chat(..) | Source::Gemini(..) | Source::Blind => None,
+            Source::Chat(..) | Source::Gemini(..) | Source::Blind => None,
         }
     }
 
@@ -255,7 +273,7 @@ impl Json {
         progress.content |= !frame.is_empty();
         let Some(scanner) = &mut self.scanner else { return };
         let fault = if self.made.is_wanted() {
-            scanner.feed(frame, &mut WithId { made: &mut self.made, usage: &mut self.watch }).is_err()
+            scanner.feed(frame, &mut WithIds { made: &mut self.made, usage: &mut self.watch }).is_err()
         } else {
             scanner.feed(frame, &mut self.watch).is_err()
         };

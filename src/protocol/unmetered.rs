@@ -61,6 +61,19 @@ impl Vendor {
     }
 }
 
+/// What a call's body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Takes {
+    /// There is none; what comes is not passed on.
+    Nothing,
+    /// A JSON object, which may name stored things; or nothing.
+    Json,
+    /// A file, alone or in a form. It is not looked into, but for the calls of a batch.
+    File,
+    /// A JSON object, or a form with files in it that names no stored thing.
+    Form,
+}
+
 /// A kind of these APIs: the first segment of its paths, and the words for it. The words are a label of metrics, too.
 const SERVICES: &[(&str, &str)] = &[
     ("audio", "audio"),
@@ -139,6 +152,12 @@ impl Operation {
             Does::Makes(object) | Does::Turns(_, object) => Some(object),
             Does::Works | Does::Uses(_) | Does::Lists => None,
         }
+    }
+
+    /// What its body is.
+    #[must_use]
+    pub const fn takes(self) -> Takes {
+        self.row().takes
     }
 
     /// Whether its answer names things of everybody.

@@ -4,6 +4,7 @@
 
 mod coded;
 mod keys;
+mod named;
 mod scripted;
 mod stored;
 mod surface;

@@ -93,6 +93,79 @@ fn an_embedding_says_its_model_and_nothing_else() {
     }
 }
 
+/// Whether a body may name something, whole and cut anywhere: at a border it may be suspected for nothing, but never let pass.
+#[track_caller]
+fn suspects(endpoint: Endpoint, body: &str, want: bool) {
+    assert_eq!(peek(endpoint, &[body.as_bytes()]).unwrap().names, want, "{body}");
+    for at in (0..body.len()).filter(|_| want) {
+        let (head, tail) = body.as_bytes().split_at(at);
+        assert!(peek(endpoint, &[head, tail]).unwrap().names, "{body} cut at {at}");
+        let cut: Vec<&[u8]> = head.chunks(3).chain([tail]).collect();
+        assert!(peek(endpoint, &cut).unwrap().names, "{body} cut often up to {at}");
+    }
+}
+
+#[test]
+fn a_body_that_may_name_something_is_suspected() {
+    use Endpoint::{ChatCompletions, EmbedContent, Generate, Messages, Responses};
+    let item =
+        |item: &str| format!(r#"{{"model":"m","input":[{{"role":"user"}},{item},{{"type":"message","id":"a"}}]}}"#);
+    for (endpoint, body) in [
+        (Messages, r#"{"model":"m","messages":[{"content":[{"source":{"type":"file","file_id":"f"}}]}]}"#.to_owned()),
+        (Messages, r#"{"model":"m","a":[[[[{ "file\u005fid" : "f"}]]]]}"#.to_owned()),
+        (Messages, r#"{"model":"m","a":{"file\_id":"f"}}"#.to_owned()),
+        (Messages, r#"{"model":"m","container":"c"}"#.to_owned()),
+        (Messages, r#"{"model":"m","cont\u0061iner":{"id":"c"}}"#.to_owned()),
+        (Messages, r#"{"model":"m","metadata":{"a":{"file_id":"f"}}}"#.to_owned()),
+        (ChatCompletions, r#"{"model":"m","messages":[{"content":[{"file":{"file_id":"f"}}]}]}"#.to_owned()),
+        (ChatCompletions, r#"{"model":"m","messages":[{"audio":{"id":"f"}}]}"#.to_owned()),
+        (Responses, r#"{"model":"m","input":[{"content":[{"type":"input_file","file_id":"f"}]}]}"#.to_owned()),
+        (Responses, r#"{"model":"m","tools":[{"container":"c"}]}"#.to_owned()),
+        (Responses, r#"{"model":"m","tools":[{"container":{"file_ids":["c"]}}]}"#.to_owned()),
+        (Responses, r#"{"model":"m","tools":[{"vector_store_ids":["c"]}]}"#.to_owned()),
+        (Responses, r#"{"model":"m","tools":[{"environment":{"container_id":"c"}}]}"#.to_owned()),
+        (Responses, r#"{"model":"m","prompt":{"id":"p"}}"#.to_owned()),
+        (Responses, item(r#"{"type":"item_reference","id":"m"}"#)),
+        (Responses, item(r#"{"id":"m"}"#)),
+        (Responses, item(r#"{"id":"m"},{"type":"message"}"#)),
+        (Responses, item(r#"{"type":"message"},{"id":"m"}"#)),
+        (Responses, item(r#"{"type":"message","type":"item_reference","id":"m"}"#)),
+        (Responses, item(r#"{"typ\u0065":"message","id":"m"}"#)),
+        (Responses, item(r#"{"type":"mess\u0061ge","id":"m"}"#)),
+        (Responses, item(r#"{ "type" : "item_reference" , "id" : "m" }"#)),
+        (Responses, item(r#"{"type":"reasoning","id":"m","summary":[]}"#)),
+        (Responses, item(r#"{"type":"reasoning","id":"m","encrypted_content":null}"#)),
+        (Responses, item(r#"{"type":"reasoning","id":"m","encrypted_content":"a","encrypted_content":""}"#)),
+        (Responses, item(r#"{"type":"image_generation_call","id":"m"}"#)),
+        (Responses, item(r#"{"type":"what_comes_tomorrow","id":"m"}"#)),
+        (Generate, r#"{"contents":[{"parts":[{"fileData":{"fileUri":"f"}}]}]}"#.to_owned()),
+        (Generate, r#"{"contents":[{"parts":[{"file_data":{"file_uri":"f"}}]}]}"#.to_owned()),
+        (Generate, r#"{"cachedContent":"c"}"#.to_owned()),
+        (Generate, r#"{"cached_content":"c"}"#.to_owned()),
+        (Endpoint::GeminiCountTokens, r#"{"generateContentRequest":{"cachedContent":"c"}}"#.to_owned()),
+        (Generate, r#"{"tools":[{"fileSearch":{"fileSearchStoreNames":["c"]}}]}"#.to_owned()),
+        (EmbedContent, r#"{"content":{"parts":[{"fileData":{"fileUri":"f"}}]}}"#.to_owned()),
+    ] {
+        suspects(endpoint, &body, true);
+    }
+    for (endpoint, body) in [
+        (Messages, r#"{"model":"m","system":[{"text":"file_id"}],"tools":[{"name":"container","id":1}]}"#.to_owned()),
+        (
+            Messages,
+            r#"{"model":"m","messages":[{"content":[{"type":"tool_use","id":"t","input":{"path":"a\\b"}}]}]}"#
+                .to_owned(),
+        ),
+        (ChatCompletions, r#"{"model":"m","messages":[{"role":"tool","tool_call_id":"c","content":"x"}]}"#.to_owned()),
+        (Responses, item(r#"{"type":"function_call","id":"fc","call_id":"c","name":"n","arguments":"{}"}"#)),
+        (Responses, item(r#"{"id":"rs","type":"reasoning","summary":[],"encrypted_content":"gAAA"}"#)),
+        (Responses, item(r#"{ "type" : "message" , "id" : "m" }"#)),
+        (Responses, r#"{"model":"m","input":"hi","tools":[{"type":"function","id":"x","name":"n"}]}"#.to_owned()),
+        (Generate, r#"{"contents":[{"parts":[{"functionCall":{"id":"x","args":{"path":"a"}}}]}]}"#.to_owned()),
+    ] {
+        suspects(endpoint, &body, false);
+    }
+}
+
 #[test]
 fn stored_things_that_a_body_names() {
     let named = |body: &str| {
@@ -264,5 +337,66 @@ proptest! {
         let mut behind = br#"{"model":"m","stream":"#.to_vec();
         behind.extend_from_slice(&body);
         let _ = peek(Endpoint::Messages, &[&behind]);
+    }
+}
+
+/// A value of keys that may mean something, in any depth, plainly spelled or not.
+fn value() -> impl Strategy<Value = String> {
+    let key = prop_oneof![
+        Just("file_id"),
+        Just("file\\u005fid"),
+        Just("file_ids"),
+        Just("fileUri"),
+        Just("f\\u0069leUri"),
+        Just("cachedContent"),
+        Just("container"),
+        Just("audio"),
+        Just("vector_store_ids"),
+        Just("type"),
+        Just("typ\\u0065"),
+        Just("id"),
+        Just("encrypted_content"),
+        Just("content"),
+    ];
+    let leaf = prop_oneof![
+        4 => Just(r#""x""#.to_owned()),
+        2 => Just(r#""message""#.to_owned()),
+        2 => Just(r#""reasoning""#.to_owned()),
+        1 => Just(r#""item_reference""#.to_owned()),
+        1 => Just("null".to_owned()),
+        1 => Just(r#""""#.to_owned()),
+    ];
+    leaf.prop_recursive(4, 24, 4, move |inner| {
+        let pair = (key.clone(), inner.clone()).prop_map(|(key, value)| format!("\"{key}\":{value}"));
+        prop_oneof![
+            1 => proptest::collection::vec(inner, 0..4).prop_map(|list| format!("[{}]", list.join(","))),
+            2 => proptest::collection::vec(pair, 0..5).prop_map(|list| format!("{{{}}}", list.join(","))),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// What is only suspected here is known there: nothing that is known there may go unsuspected.
+    #[test]
+    fn whatever_is_named_is_suspected(items in proptest::collection::vec(value(), 0..4), more in value(), cut in 1..40usize) {
+        use crate::protocol::named::{Found, Vendor, find};
+        // An item is an object, in an array, or it is none.
+        let items: Vec<String> = items.into_iter().filter(|item| item.starts_with('{')).collect();
+        let body = format!(r#"{{"model":"m","input":[{}],"more":{more}}}"#, items.join(","));
+        for (endpoint, vendor) in [
+            (Endpoint::Messages, Vendor::Anthropic),
+            (Endpoint::Responses, Vendor::OpenAi),
+            (Endpoint::Generate, Vendor::Gemini),
+        ] {
+            let mut found = Found::default();
+            find(vendor, body.as_bytes(), &mut found);
+            let named = found.finish().unwrap();
+            let frames: Vec<&[u8]> = body.as_bytes().chunks(cut).collect();
+            for frames in [&[body.as_bytes()][..], &frames] {
+                prop_assert!(named.is_empty() || peek(endpoint, frames).unwrap().names, "{body}: {named:?}");
+            }
+        }
     }
 }

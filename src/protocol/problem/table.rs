@@ -98,8 +98,10 @@ fn row(error: &Error) -> &'static Row {
             RequestError::MethodNotAllowed { .. } => &METHOD_NOT_ALLOWED,
             RequestError::HostInvalid => &BAD_REQUEST,
             RequestError::UpgradeRefused => &UPGRADE_REFUSED,
-            RequestError::ObjectUnknown { field: None, .. } => &OBJECT_UNKNOWN,
-            RequestError::ObjectUnknown { field: Some(_), .. } => &PREVIOUS_UNKNOWN,
+            RequestError::ObjectUnknown { field, .. } => match field {
+                Some("previous_response_id" | "conversation" | "item_reference") => &PREVIOUS_UNKNOWN,
+                Some(_) | None => &OBJECT_UNKNOWN,
+            },
             RequestError::EncodingUnsupported { .. } => &ENCODING_UNSUPPORTED,
         },
         Error::Body(e) => match e {

@@ -43,6 +43,8 @@ fn samples(key: &str, model: &str, provider: &str, path: &str) -> Vec<Error> {
         RequestError::UpgradeRefused.into(),
         RequestError::ObjectUnknown { field: None, id: path.into() }.into(),
         RequestError::ObjectUnknown { field: Some("previous_response_id"), id: path.into() }.into(),
+        RequestError::ObjectUnknown { field: Some("file_id"), id: path.into() }.into(),
+        RequestError::ObjectUnknown { field: Some("input_file_id"), id: path.into() }.into(),
         RequestError::EncodingUnsupported { encoding: "br".into() }.into(),
         BodyError::TooLarge { limit: 32 << 20 }.into(),
         BodyError::Broken { what: "a comma or }", at: 17 }.into(),

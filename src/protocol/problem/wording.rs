@@ -119,7 +119,16 @@ fn request(out: &mut Writer, error: &RequestError) {
                 Some(field) => {
                     out.say(" that ");
                     out.quote(field);
-                    out.say(" names. Send the whole conversation without it.");
+                    out.say(match *field {
+                        "previous_response_id" | "conversation" | "item_reference" => {
+                            " names. Send the whole conversation without it."
+                        }
+                        "input_file_id" | "fileName" => {
+                            " names as a batch's calls. Upload it in one request, a JSON object in each line, none of which \
+                             names what is not yours."
+                        }
+                        _ => " names. Send what it stands for in its place.",
+                    });
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! Anthropic Messages (<https://platform.claude.com/docs/en/build-with-claude/streaming>).
 
+use super::made::Made;
 use super::watch::UsageWatch;
 use super::{Progress, kind};
 use crate::protocol::Dialect;
@@ -10,11 +11,12 @@ use crate::protocol::usage::Usage;
 #[derive(Debug)]
 pub struct Reader {
     watch: UsageWatch,
+    pub made: Made,
 }
 
 impl Default for Reader {
     fn default() -> Self {
-        Self { watch: UsageWatch::new(Dialect::Anthropic) }
+        Self { watch: UsageWatch::new(Dialect::Anthropic), made: Made::default() }
     }
 }
 
@@ -53,7 +55,10 @@ impl super::Reader for Reader {
         }
         match kind::of(event, classify) {
             Some(Kind::Content) => progress.content = true,
-            Some(Kind::Usage) => self.watch.read(event.data),
+            Some(Kind::Usage) => {
+                self.watch.read(event.data);
+                self.made.seek_container(event.data);
+            }
             Some(Kind::Stop) => progress.terminal = true,
             Some(Kind::Error) => {
                 progress.failed = true;

@@ -29,6 +29,7 @@ impl Reader {
 enum Kind {
     Created,
     Content,
+    Item,
     End,
     Failure,
     Nothing,
@@ -39,7 +40,8 @@ fn classify(name: &[u8]) -> Option<Kind> {
         return Some(Kind::Content);
     }
     Some(match name {
-        b"response.output_item.added" | b"response.output_item.done" => Kind::Content,
+        b"response.output_item.added" => Kind::Content,
+        b"response.output_item.done" => Kind::Item,
         b"response.created" => Kind::Created,
         b"response.completed" | b"response.incomplete" => Kind::End,
         b"response.failed" | b"error" => Kind::Failure,
@@ -53,14 +55,18 @@ impl super::Reader for Reader {
     fn event(&mut self, event: Event<'_>, progress: &mut Progress) {
         match kind::of(event, classify) {
             Some(Kind::Content) => progress.content = true,
-            Some(Kind::Created) => self.made.seek_in_event(event.data),
+            Some(Kind::Item) => {
+                progress.content = true;
+                self.made.seek_in_item(event.data);
+            }
+            Some(Kind::Created) => self.made.seek_in_response(event.data),
             Some(Kind::End) => {
-                self.made.seek_in_event(event.data);
+                self.made.seek_in_response(event.data);
                 self.watch.read(event.data);
                 progress.terminal = true;
             }
             Some(Kind::Failure) => {
-                self.made.seek_in_event(event.data);
+                self.made.seek_in_response(event.data);
                 self.watch.read(event.data);
                 progress.failed = true;
                 progress.terminal = true;

@@ -459,3 +459,50 @@ fn the_id_of_a_json_answer_is_found_at_any_chunk_border() {
         assert_eq!(tap.made(), None);
     }
 }
+
+/// Everything that is made, at any chunk border.
+#[track_caller]
+fn makes(tap: impl Fn() -> Tap, answer: &str, want: &[(Object, &str)]) {
+    for at in 0..=answer.len() {
+        let mut tap = tap().finding_things();
+        let mut found = Vec::new();
+        for part in [&answer[..at], &answer[at..]] {
+            tap.feed(part.as_bytes());
+            found.extend(std::iter::from_fn(|| tap.made()));
+        }
+        let found: Vec<_> = found.iter().map(|(object, id)| (*object, &**id)).collect();
+        assert_eq!(found, want, "{answer} cut at {at}");
+    }
+}
+
+#[test]
+fn items_and_containers_are_found_where_the_provider_puts_them_and_nowhere_else() {
+    use Object::{Container, Item, Response};
+    let json = |dialect| move || Tap::json(dialect);
+    let stored = || Tap::json(Dialect::Responses).finding_id();
+    makes(
+        stored,
+        r#"{"id":"resp_1","tools":[{"id":"no","container_id":"no"}],"output":[{"type":"message","id":"msg_1","content":[{"id":"no"}]},{"id" : "ci_1","container_id":"cntr_1","outputs":[{"container_id":"no"}]},[{"id":"no"}]],"metadata":{"id":"no"},"x":[{"id":"no"}]}"#,
+        &[(Response, "resp_1"), (Item, "msg_1"), (Item, "ci_1"), (Container, "cntr_1")],
+    );
+    makes(json(Dialect::Responses), r#"{"id":"resp_1","output":[{"id":"msg_1"}]}"#, &[(Item, "msg_1")]);
+    makes(json(Dialect::Responses), r#"{"output":"id","a":[{"id":"no"}]}"#, &[]);
+    makes(json(Dialect::Chat), r#"{"id":"c","output":[{"id":"x"}]}"#, &[(Item, "x")]);
+    makes(
+        json(Dialect::Anthropic),
+        r#"{"id":"msg_1","content":[{"container":{"id":"no"}}],"container":{"expires_at":"x","id":"container_1"}}"#,
+        &[(Container, "container_1")],
+    );
+    makes(json(Dialect::Anthropic), r#"{"id":"msg_1","container":null}"#, &[]);
+    let stream = |dialect| move || Tap::stream(dialect);
+    makes(
+        stream(Dialect::Responses),
+        "event: response.output_item.added\ndata: {\"item\":{\"id\":\"msg_1\"}}\n\nevent: response.output_item.done\ndata: {\"type\":\"response.output_item.done\",\"item\":{\"type\":\"x\",\"id\":\"msg_1\",\"content\":[{\"id\":\"no\"}],\"container_id\":\"c\"},\"id\":\"no\"}\n\n",
+        &[(Item, "msg_1"), (Container, "c")],
+    );
+    makes(
+        stream(Dialect::Anthropic),
+        "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":1}}}\n\nevent: content_block_delta\ndata: {\"delta\":{\"container\":{\"id\":\"no\"}}}\n\nevent: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\",\"container\":{\"id\":\"c\"}}}\n\n",
+        &[(Container, "c")],
+    );
+}

@@ -40,6 +40,11 @@ impl UsageWatch {
         let _ = Scanner::new(Root::Object).feed(object, self);
     }
 
+    /// Whether it is Anthropic's answer.
+    pub fn is_of_anthropic(&self) -> bool {
+        self.dialect == Dialect::Anthropic
+    }
+
     /// What was found.
     pub fn usage(&self) -> Option<Usage> {
         match self.dialect {

@@ -2,7 +2,7 @@
 //!
 //! Sources: platform.openai.com/docs/api-reference, docs.anthropic.com/en/api, ai.google.dev/api.
 
-use super::Vendor;
+use super::{Takes, Vendor};
 use crate::protocol::Object;
 
 /// What a call does with ids.
@@ -29,10 +29,22 @@ pub struct Row {
     /// perhaps with an action (`{id}:cancel`).
     pub path: &'static str,
     pub does: Does,
+    pub takes: Takes,
 }
 
 const fn row(vendor: Vendor, method: &'static str, path: &'static str, does: Does) -> Row {
-    Row { vendor, method, path, does }
+    let takes = if matches!(method.as_bytes(), b"POST" | b"PATCH") { Takes::Json } else { Takes::Nothing };
+    Row { vendor, method, path, does, takes }
+}
+
+/// A call with a file as its body, which is nothing but bytes to us.
+const fn file(vendor: Vendor, path: &'static str, does: Does) -> Row {
+    Row { vendor, method: "POST", path, does, takes: Takes::File }
+}
+
+/// A call with pictures beside its words.
+const fn form(vendor: Vendor, path: &'static str, does: Does) -> Row {
+    Row { vendor, method: "POST", path, does, takes: Takes::Form }
 }
 
 use Does::{Lists, Makes, Turns, Uses, Works};
@@ -40,7 +52,7 @@ use Object::{Batch, CachedContent, Container, Conversation, File, Upload, Vector
 use Vendor::{Anthropic, Gemini, OpenAi};
 
 pub static TABLE: &[Row] = &[
-    row(Anthropic, "POST", "files", Makes(File)),
+    file(Anthropic, "files", Makes(File)),
     row(Anthropic, "GET", "files", Lists),
     row(Anthropic, "GET", "files/{id}", Uses(File)),
     row(Anthropic, "DELETE", "files/{id}", Uses(File)),
@@ -51,13 +63,13 @@ pub static TABLE: &[Row] = &[
     row(Anthropic, "DELETE", "messages/batches/{id}", Uses(Batch)),
     row(Anthropic, "POST", "messages/batches/{id}/cancel", Uses(Batch)),
     row(Anthropic, "GET", "messages/batches/{id}/results", Uses(Batch)),
-    row(OpenAi, "POST", "files", Makes(File)),
+    file(OpenAi, "files", Makes(File)),
     row(OpenAi, "GET", "files", Lists),
     row(OpenAi, "GET", "files/{id}", Uses(File)),
     row(OpenAi, "DELETE", "files/{id}", Uses(File)),
     row(OpenAi, "GET", "files/{id}/content", Uses(File)),
     row(OpenAi, "POST", "uploads", Makes(Upload)),
-    row(OpenAi, "POST", "uploads/{id}/parts", Uses(Upload)),
+    file(OpenAi, "uploads/{id}/parts", Uses(Upload)),
     row(OpenAi, "POST", "uploads/{id}/complete", Turns(Upload, File)),
     row(OpenAi, "POST", "uploads/{id}/cancel", Uses(Upload)),
     row(OpenAi, "POST", "batches", Makes(Batch)),
@@ -85,7 +97,7 @@ pub static TABLE: &[Row] = &[
     row(OpenAi, "GET", "containers/{id}", Uses(Container)),
     row(OpenAi, "DELETE", "containers/{id}", Uses(Container)),
     row(OpenAi, "GET", "containers/{id}/files", Uses(Container)),
-    row(OpenAi, "POST", "containers/{id}/files", Uses(Container)),
+    form(OpenAi, "containers/{id}/files", Uses(Container)),
     row(OpenAi, "GET", "containers/{id}/files/*", Uses(Container)),
     row(OpenAi, "DELETE", "containers/{id}/files/*", Uses(Container)),
     row(OpenAi, "GET", "containers/{id}/files/*/content", Uses(Container)),
@@ -98,20 +110,20 @@ pub static TABLE: &[Row] = &[
     row(OpenAi, "GET", "conversations/{id}/items/*", Uses(Conversation)),
     row(OpenAi, "DELETE", "conversations/{id}/items/*", Uses(Conversation)),
     row(OpenAi, "POST", "images/generations", Works),
-    row(OpenAi, "POST", "images/edits", Works),
-    row(OpenAi, "POST", "images/variations", Works),
+    form(OpenAi, "images/edits", Works),
+    form(OpenAi, "images/variations", Works),
     row(OpenAi, "POST", "audio/speech", Works),
-    row(OpenAi, "POST", "audio/transcriptions", Works),
-    row(OpenAi, "POST", "audio/translations", Works),
+    file(OpenAi, "audio/transcriptions", Works),
+    file(OpenAi, "audio/translations", Works),
     row(OpenAi, "POST", "moderations", Works),
-    row(OpenAi, "POST", "videos", Makes(Video)),
+    form(OpenAi, "videos", Makes(Video)),
     row(OpenAi, "GET", "videos", Lists),
     row(OpenAi, "GET", "videos/{id}", Uses(Video)),
     row(OpenAi, "DELETE", "videos/{id}", Uses(Video)),
     row(OpenAi, "GET", "videos/{id}/content", Uses(Video)),
     row(OpenAi, "POST", "videos/{id}/remix", Turns(Video, Video)),
     // `POST /upload/v1beta/files`; without the `upload` only metadata would be sent.
-    row(Gemini, "POST", "upload/files", Makes(File)),
+    file(Gemini, "upload/files", Makes(File)),
     row(Gemini, "GET", "files", Lists),
     row(Gemini, "GET", "files/{id}", Uses(File)),
     row(Gemini, "DELETE", "files/{id}", Uses(File)),
