@@ -165,6 +165,9 @@ pub(crate) struct Line {
     pub(crate) capitals: bool,
 }
 
+/// Room for what is added to a head that has come: to grow costs more.
+const SPARE: usize = 64;
+
 /// What stands between name and value, and behind it.
 const COLON: &[u8] = b": ";
 const END: &[u8] = b"\r\n";
@@ -292,8 +295,9 @@ impl Fields {
 
     /// Lines as they came, which have been looked at: each name is a [`token`] with its hash, each value as [`value_len`]
     /// allows it.
-    pub(crate) fn copied(text: &[u8], lines: Vec<Line>) -> Self {
-        let mut text = text.to_vec();
+    pub(crate) fn copied(came: &[u8], lines: Vec<Line>) -> Self {
+        let mut text = Vec::with_capacity(came.len() + SPARE);
+        text.extend_from_slice(came);
         for line in lines.iter().filter(|line| line.capitals) {
             if let Some(name) = text.get_mut(line.name()) {
                 name.make_ascii_lowercase();

@@ -173,7 +173,7 @@ async fn the_service_manager_is_told() {
     let config = configure(dir.path(), gateway, admin, free());
     let path = dir.path().join("notify");
     let manager = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
-    manager.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    manager.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
     let command = command.args(["serve", "--config", &config]).env("KEY", KEY).env("NOTIFY_SOCKET", &path);
     let running = Process(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());

@@ -163,9 +163,11 @@ const OTHERS: &[(&str, &str)] = &[
     ("listen/http1/reply.rs TOGETHER", "a step"),
     ("listen/http1/wire.rs LARGE", "a step"),
     ("listen/http1/wire.rs PIECE", "a step"),
+    ("http1/lines.rs USUAL", "a step"),
     ("message.rs BASIS", "a hash's"),
     ("message.rs HIGH", "a mask"),
     ("message.rs ONES", "a mask"),
+    ("message.rs SPARE", "a step"),
     ("owned/journal.rs BATCH", "a step of writing"),
     ("owned/journal.rs PAGE", "a step of writing"),
     ("owned/journal.rs RETRY", "nobody waits for it"),
@@ -251,8 +253,11 @@ fn constants() -> BTreeMap<String, String> {
                 continue;
             }
             let file = path.strip_prefix(place("src")).unwrap().to_str().unwrap().to_owned();
-            // The simulator is no gateway, and tests bound nothing.
-            if file.starts_with("simulator/") || file.ends_with("tests.rs") || !file.ends_with(".rs") {
+            // Simulator and load test are no gateway, and tests bound nothing.
+            if ["simulator/", "loadtest/", "cli/loadtest.rs"].iter().any(|tool| file.starts_with(tool))
+                || file.ends_with("tests.rs")
+                || !file.ends_with(".rs")
+            {
                 continue;
             }
             let text = fs::read_to_string(&path).unwrap();
