@@ -384,7 +384,9 @@ impl<'p> Parsed<'p> {
         // Google's SDKs accept `models/x` as the name of `x`, and some send it on as it is.
         let raw = raw.strip_prefix("models/").unwrap_or(raw);
         let Some(name) = model_name(raw) else { return Err(unknown(path)) };
-        let action = name.rfind(':').and_then(|colon| Some((colon, gemini_action(&name[colon + 1..])?)));
+        // Behind no model there is no action, whatever the method.
+        let colon = name.rfind(':').filter(|colon| *colon > 0);
+        let action = colon.and_then(|colon| Some((colon, gemini_action(&name[colon + 1..])?)));
         match action {
             Some((colon, endpoint)) if method == Method::POST => {
                 let model = match name {
@@ -394,9 +396,6 @@ impl<'p> Parsed<'p> {
                         Cow::Owned(name)
                     }
                 };
-                if model.is_empty() {
-                    return Err(unknown(path));
-                }
                 Ok(self.located(endpoint, Dialect::Gemini, Some(model)))
             }
             Some(_) => Err(RequestError::MethodNotAllowed { allow: "POST" }),
