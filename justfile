@@ -25,7 +25,7 @@ lint:
     cargo clippy --all-targets -- -D warnings
     cargo deny check bans licenses sources
 
-# Real agents through the gateway to a scripted provider
+# Real agents through the gateway to a scripted provider; with --tls first, over TLS
 agents *names:
     cargo build --release
     tests/agents/run {{names}}

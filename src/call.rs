@@ -14,7 +14,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Uri, header};
+use http::{HeaderName, HeaderValue, Method, Uri, Version, header};
 use smallvec::SmallVec;
 
 use crate::agent::Agent;
@@ -346,6 +346,8 @@ pub struct Trail {
     pub peer: IpAddr,
     /// How.
     pub method: Method,
+    /// In which version of HTTP.
+    pub version: Version,
     /// What for; never logged with its query.
     pub uri: Uri,
     /// What its path speaks.

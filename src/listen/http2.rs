@@ -69,7 +69,8 @@ pub(super) async fn serve<S, B>(
         let peer = trusted.behind_request(&fields, peer);
         let body = ClientBody(Source::Http2(body));
         let addressed = is_addressed(&head.uri, &fields);
-        let inbound = Inbound { method: head.method, target: head.uri, fields, body, peer, addressed };
+        let (method, target, version) = (head.method, head.uri, head.version);
+        let inbound = Inbound { method, target, version, fields, body, peer, addressed };
         answer(service.clone(), inbound, Arc::clone(&requests))
     });
     let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())

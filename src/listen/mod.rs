@@ -19,7 +19,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
-use http::{Method, Uri};
+use http::{Method, Uri, Version};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::message::Fields;
@@ -49,6 +49,8 @@ pub struct Inbound<B> {
     pub method: Method,
     /// With what.
     pub target: Uri,
+    /// Of HTTP, as the client speaks it.
+    pub version: Version,
     /// The header fields.
     pub fields: Fields,
     /// Unread.

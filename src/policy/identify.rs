@@ -67,7 +67,7 @@ where
 fn arrive<B>(core: &Core, inbound: Inbound<B>) -> Arrival<B> {
     let at = Instant::now();
     let rules = core.follower.now();
-    let Inbound { method, target, fields, body, peer, addressed } = inbound;
+    let Inbound { method, target, version, fields, body, peer, addressed } = inbound;
     let whole = target.path();
     let (mount, rest) = rules.mounts.find(whole).map_or((None, whole), |(mount, rest)| (Some(mount), rest));
     let found = match addressed {
@@ -83,6 +83,7 @@ fn arrive<B>(core: &Core, inbound: Inbound<B>) -> Arrival<B> {
         at,
         peer: peer.ip(),
         method,
+        version,
         dialect,
         agent,
         session: session.map_or_else(OnceLock::new, OnceLock::from),

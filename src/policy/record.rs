@@ -4,6 +4,8 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use http::Version;
+
 use crate::call::Trail;
 use crate::field;
 use crate::protocol::Endpoint;
@@ -18,6 +20,7 @@ pub(super) fn write(out: &mut Vec<u8>, stamp: &mut Stamp, trail: &Trail, status:
     line.address(field!("peer"), trail.peer);
     line.word(field!("method"), trail.method.as_str());
     line.text(field!("path"), trail.uri.path());
+    line.word(field!("http"), version(trail.version));
     line.word(field!("dialect"), trail.dialect.name());
     line.word(field!("agent"), trail.agent.name());
     line.maybe(field!("session"), trail.session.get().map(|s| &**s));
@@ -31,6 +34,15 @@ pub(super) fn write(out: &mut Vec<u8>, stamp: &mut Stamp, trail: &Trail, status:
     }
     how(&mut line, trail, status);
     line.end();
+}
+
+/// In words as HTTP's own documents have them.
+fn version(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_2 => "2",
+        Version::HTTP_10 => "1.0",
+        _ => "1.1",
+    }
 }
 
 fn who(line: &mut Line<'_>, trail: &Trail) {

@@ -246,7 +246,7 @@ pub fn inbound(request: Request<Upload>) -> Inbound<Upload> {
     let peer = ([127, 0, 0, 1], 4000).into();
     let (head, body) = request.into_parts();
     let fields = Fields::from(&head.headers);
-    Inbound { method: head.method, target: head.uri, fields, body, peer, addressed: true }
+    Inbound { method: head.method, target: head.uri, version: head.version, fields, body, peer, addressed: true }
 }
 
 pub type Answered = Response<AnswerBody<ScriptedBody>>;

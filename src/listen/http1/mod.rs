@@ -138,7 +138,7 @@ impl Connection {
             let peer = settings.trusted.behind_request(&fields, peer);
             let body = Incoming { wire: Arc::clone(&self.wire), over: framing.is_over() };
             let body = ClientBody(Source::Http1(body));
-            let inbound = Inbound { method, target, fields, body, peer, addressed };
+            let inbound = Inbound { method, target, version, fields, body, peer, addressed };
             let Some(response) = self.unless_left(service.clone().oneshot(inbound)).await else { return };
             let keep_alive = keep_alive && !self.line.is_ending() && !self.wire.owes();
             if !self.answer(response, Manner { chunks, head_only, keep_alive }).await {
