@@ -207,6 +207,8 @@ impl Gateway {
             cores: listen.workers,
         };
         let broken = |what: &str, e: &std::io::Error| format!("error: {what}: {e}");
+        // Before anybody is told that we serve: a signal that nobody receives ends a process.
+        let signals = Signals::receive().map_err(|e| broken("signals cannot be received", &e))?;
         let copies =
             self.listeners.iter().chain([&self.admin]).map(TcpListener::try_clone).collect::<Result<Vec<_>, _>>();
         let workers = Workers::start(self.listeners, &parts).map_err(|e| broken("a core cannot start", &e))?;
@@ -225,7 +227,7 @@ impl Gateway {
             None => None,
         };
         notify::notify(&format!("READY=1\nMAINPID={}", std::process::id()));
-        let end = until_told_to_stop(&rules, offer).await.map_err(|e| broken("signals cannot be received", &e))?;
+        let end = until_told_to_stop(signals, &rules, offer).await.map_err(|e| broken("listen.handover", &e))?;
         info!(connections = workers.connections(), patience = ?listen.drain, "draining");
         match end {
             End::Told => {
@@ -295,11 +297,29 @@ enum End {
     Replaced,
 }
 
+/// What we listen to besides sockets.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn receive() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
 /// SIGTERM and SIGINT end the wait, and so does a process that takes over; SIGHUP reads the rules again.
-async fn until_told_to_stop(rules: &Arc<dyn Rules>, offer: Option<Offer>) -> std::io::Result<End> {
-    let receive = |kind: SignalKind| -> std::io::Result<Signal> { signal(kind) };
-    let (mut terminate, mut interrupt, mut hangup) =
-        (receive(SignalKind::terminate())?, receive(SignalKind::interrupt())?, receive(SignalKind::hangup())?);
+async fn until_told_to_stop(
+    mut signals: Signals,
+    rules: &Arc<dyn Rules>,
+    offer: Option<Offer>,
+) -> std::io::Result<End> {
     let (replaced, mut replaced_by) = tokio::sync::mpsc::channel(1);
     if let Some(offer) = offer {
         // A thread of its own, for the life of the process: it waits in the system, and nobody waits for it.
@@ -310,10 +330,10 @@ async fn until_told_to_stop(rules: &Arc<dyn Rules>, offer: Option<Offer>) -> std
     }
     loop {
         tokio::select! {
-            _ = terminate.recv() => return Ok(End::Told),
-            _ = interrupt.recv() => return Ok(End::Told),
+            _ = signals.terminate.recv() => return Ok(End::Told),
+            _ = signals.interrupt.recv() => return Ok(End::Told),
             Some(()) = replaced_by.recv() => return Ok(End::Replaced),
-            _ = hangup.recv() => {
+            _ = signals.hangup.recv() => {
                 // What came of it, the rules log themselves.
                 notify::notify("RELOADING=1");
                 let _ = rules.reload().await;
