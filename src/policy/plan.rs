@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use super::Core;
 use super::gate::Decide;
 use crate::call::{Admitted, Call, Plan, Planned, Reference};
-use crate::error::{Error, ModelError, RequestError};
+use crate::error::{BodyError, Error, ModelError, RequestError};
 use crate::owned::Owned;
 use crate::protocol::unmetered::Operation;
 use crate::protocol::{Dialect, Endpoint};
@@ -36,11 +36,17 @@ impl Decide<Admitted> for MakePlan {
     }
 }
 
-fn plan(call: &Call) -> Result<Plan, ModelError> {
+fn plan(call: &Call) -> Result<Plan, Error> {
     let Some((index, captured)) = call.rules.routes.index(call.dialect, &call.model) else {
-        return Err(unserved(call));
+        return Err(unserved(call).into());
     };
     let route = &call.rules.routes.routes[index as usize];
+    // Each of its requests repeats the model's name, and the provider wants them all alike: only the one in the path is ours
+    // to change.
+    if call.endpoint == Endpoint::BatchEmbedContents && route.targets.iter().any(|t| t.renames(&call.model, captured)) {
+        let want = "the provider's own name of the model, which has another one here: use embedContent";
+        return Err(BodyError::FieldInvalid { field: "requests[].model", want }.into());
+    }
     let needed = route.targets.iter().any(|target| matches!(target.model, UpstreamModel::Captured { .. }));
     let order = (0..route.targets.len()).filter_map(|i| u16::try_from(i).ok()).collect::<SmallVec<_>>();
     Ok(Plan { route: index, order, captured: needed.then(|| captured.into()) })

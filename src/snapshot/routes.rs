@@ -68,6 +68,20 @@ pub struct Target {
     pub places: Option<Places>,
 }
 
+impl Target {
+    /// Whether it is asked for another name than `asked`, whose pattern's `*` stood for `captured`.
+    #[must_use]
+    pub fn renames(&self, asked: &str, captured: &str) -> bool {
+        match &self.model {
+            UpstreamModel::Same => false,
+            UpstreamModel::Named(name) => **name != *asked,
+            UpstreamModel::Captured { prefix, suffix } => {
+                asked.strip_prefix(&**prefix).and_then(|rest| rest.strip_suffix(&**suffix)) != Some(captured)
+            }
+        }
+    }
+}
+
 /// Room at a provider.
 #[derive(Debug)]
 pub struct Places {

@@ -65,6 +65,13 @@ async fn unary_calls_are_refused_in_their_dialects_shape() {
         assert_eq!(body.pointer(place), Some(&Value::from(word)), "{what} {path}: {body}");
         assert!(gateway.attempts().is_empty(), "{what} {path}");
     }
+    let gateway = Gateway::new(vec![]);
+    for model in ["alias", "via/q"] {
+        let path = format!("/v1beta/models/{model}:batchEmbedContents");
+        let answer = gateway.ask(post(&path, format!(r#"{{"requests":[{{"model":"models/{model}"}}]}}"#))).await;
+        assert_eq!(answer.status(), 400, "{model}");
+        assert!(value(answer).await.to_string().contains("requests[].model"), "{model}: its inner names would stay");
+    }
     let gateway = Gateway::new(vec![Act::Refuse]);
     assert_eq!(gateway.ask(post("/v1/embeddings", r#"{"model":"m"}"#)).await.status(), 503);
 }
