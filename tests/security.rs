@@ -40,9 +40,12 @@ const SETTINGS: &[Setting] = &[
     ("unknown keys of one address in a minute", "limits.failed_keys", Count, |l| {
         l.prepared.0.limits.failed_keys.into()
     }),
-    ("ids of what providers keep, the oldest go first", "limits.response_ids", Count, |l| {
-        count(l.startup.state.response_ids)
-    }),
+    (
+        "ids of responses and their items, and again of files and the like; the oldest go first",
+        "limits.response_ids",
+        Count,
+        |l| count(l.startup.state.response_ids),
+    ),
     ("between two pieces of a request's body", "timeouts.body", Time, |l| micros(l.prepared.0.timeouts.body)),
     ("a silent stream before a keep-alive", "timeouts.keepalive", Time, |l| micros(l.prepared.0.timeouts.keepalive)),
     ("to connect to a provider: name, TCP, proxy, TLS", "timeouts.connect", Time, |l| {
@@ -168,6 +171,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("message.rs HIGH", "a mask"),
     ("message.rs ONES", "a mask"),
     ("message.rs SPARE", "a step"),
+    ("owned/book.rs SECOND", "a numbering"),
     ("owned/journal.rs BATCH", "a step of writing"),
     ("owned/journal.rs PAGE", "a step of writing"),
     ("owned/journal.rs RETRY", "nobody waits for it"),

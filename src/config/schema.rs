@@ -127,7 +127,8 @@ pub struct Limits {
     /// Unknown keys that one address (IPv6: one /64) may show within a minute before it is told to wait (429); a valid key
     /// passes all the same. 0: any number. Default: 300.
     pub failed_keys: Option<At<u64>>,
-    /// Ids of what providers keep (responses and their items, files, batches, …) whose owner is remembered, the newest; 1 to 10000000. Takes effect at a restart. Default:
+    /// Ids whose owner is remembered, the newest: so many of responses and their items, and as many of files, batches and
+    /// whatever else providers keep; 1 to 10000000. Takes effect at a restart. Default:
     /// 100000.
     pub response_ids: Option<At<u64>>,
 }

@@ -79,6 +79,49 @@ impl Book {
     }
 }
 
+/// Two books of equal room, so that what every call leaves behind never pushes out what people mean to keep.
+#[derive(Debug)]
+pub struct Books {
+    /// Responses and their items, and containers, which providers give up by themselves.
+    passing: Book,
+    /// Files, batches and the like.
+    lasting: Book,
+    is_passing: fn(&str) -> bool,
+}
+
+/// The numbers of the second book's pages begin here.
+const SECOND: u64 = 1 << 63;
+
+impl Books {
+    /// Empty, each with room for so many; which ids are of the first is told by themselves.
+    pub fn new(max: usize, is_passing: fn(&str) -> bool) -> Self {
+        Self { passing: Book::new(max), lasting: Book::new(max), is_passing }
+    }
+
+    /// See [`Book::len`].
+    pub fn len(&self) -> usize {
+        self.passing.len() + self.lasting.len()
+    }
+
+    /// See [`Book::add`].
+    pub fn add(&mut self, id: &str, owner: Option<Owner>) -> bool {
+        if (self.is_passing)(id) { self.passing.add(id, owner) } else { self.lasting.add(id, owner) }
+    }
+
+    /// See [`Book::find`].
+    pub fn find(&self, id: &str) -> Option<&Option<Owner>> {
+        if (self.is_passing)(id) { self.passing.find(id) } else { self.lasting.find(id) }
+    }
+
+    /// See [`Book::page`]: of the first book, then of the second.
+    pub fn page(&self, from: u64, most: usize, each: impl FnMut(&str, &Option<Owner>)) -> Option<u64> {
+        match from.checked_sub(SECOND) {
+            None => Some(self.passing.page(from, most, each).unwrap_or(SECOND)),
+            Some(from) => self.lasting.page(from, most, each).map(|next| next + SECOND),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -101,6 +144,23 @@ mod tests {
             assert_eq!(book.find("a"), Some(&None));
             assert!(!book.add("a", other) && !book.add("a", owner("x", "p")), "and stays so");
             assert_eq!((book.find("a"), book.len()), (Some(&None), 1));
+        }
+    }
+
+    #[test]
+    fn what_passes_pushes_out_nothing_that_lasts() {
+        let mut books = Books::new(3, |id| id.starts_with('r'));
+        for id in ["f1", "r1", "r2", "f2", "r3", "r4", "r5"] {
+            assert!(books.add(id, owner("x", "p")));
+        }
+        assert_eq!(books.len(), 5);
+        assert!(books.find("f1").is_some() && books.find("r2").is_none() && books.find("r5").is_some());
+        for most in 1..7 {
+            let (mut seen, mut from) = (Vec::new(), Some(0));
+            while let Some(at) = from {
+                from = books.page(at, most, |id, _| seen.push(id.to_owned()));
+            }
+            assert_eq!(seen, ["r3", "r4", "r5", "f1", "f2"], "{most}");
         }
     }
 

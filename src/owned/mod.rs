@@ -4,7 +4,7 @@
 //! made for a team (for a key, where it has no team) is found by that team only, and leads to the provider that made it; an
 //! id that two owners were given is nobody's. Who has no right to an id cannot tell it from one that never was.
 //!
-//! Bounded: the oldest ids go first. Kept over restarts by a thread of its own ([`journal`]); a disk that fails costs a
+//! Bounded: the oldest ids go first, those of responses apart from those of files and the like. Kept over restarts by a thread of its own ([`journal`]); a disk that fails costs a
 //! warning and a counter, never a call. Deliberately not here: what is stored (the provider has it), and deletion: what the
 //! provider has deleted, it says itself.
 
@@ -20,7 +20,7 @@ use std::thread::JoinHandle;
 use crate::protocol::Object;
 use crate::telemetry::metrics::Metrics;
 
-use book::{Book, Owner};
+use book::{Books, Owner};
 use journal::Journal;
 
 /// Longest id that is kept, in bytes. Providers' have about 60.
@@ -46,24 +46,27 @@ pub struct Owned {
 
 #[derive(Debug)]
 struct Shared {
-    book: Mutex<Book>,
+    book: Mutex<Books>,
     /// The file lacks something: it has to be made anew.
     stale: AtomicBool,
     metrics: Arc<Metrics>,
 }
 
 impl Shared {
-    fn book(&self) -> MutexGuard<'_, Book> {
+    fn book(&self) -> MutexGuard<'_, Books> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Owned {
-    /// Room for so many ids, kept in memory only.
+    /// Room for so many ids of either sort (what every call leaves behind, and what lasts), kept in memory only.
     #[must_use]
     pub fn in_memory(max: usize, metrics: &Arc<Metrics>) -> Self {
-        let shared =
-            Shared { book: Mutex::new(Book::new(max)), stale: AtomicBool::new(false), metrics: Arc::clone(metrics) };
+        let shared = Shared {
+            book: Mutex::new(Books::new(max, is_passing)),
+            stale: AtomicBool::new(false),
+            metrics: Arc::clone(metrics),
+        };
         Self { shared: Arc::new(shared), journal: Mutex::default() }
     }
 
@@ -142,6 +145,13 @@ impl Drop for Owned {
 /// What providers call things: printable ASCII without blanks.
 fn is_id(id: &str) -> bool {
     (1..=MAX_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// Whether a key is of what every call leaves behind.
+fn is_passing(key: &str) -> bool {
+    let kinds = [Object::Response, Object::Item, Object::Container];
+    let kind = key.split(' ').next().unwrap_or_default();
+    kinds.iter().any(|object| object.name() == kind)
 }
 
 /// Ids of one kind are apart from those of another.

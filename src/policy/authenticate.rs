@@ -43,6 +43,7 @@ impl<B> Decide<Arrival<B>> for Authenticate {
         }
         self.admits(&rules)?;
         let (key, named) = caller(&rules, &trail, &fields).map_err(|error| self.heard(error, &rules, &trail))?;
+        let _ = trail.caller.set((Arc::clone(&rules), key));
         if let Endpoint::Unmetered(operation) = door.endpoint {
             may_pass(&rules, key, operation, &fields)?;
         }
@@ -55,7 +56,6 @@ impl<B> Decide<Arrival<B>> for Authenticate {
                 fields.remove(name);
             }
         }
-        let _ = trail.caller.set((Arc::clone(&rules), key));
         Ok(Identified { rules, trail, door, key, own, fields, coding, body })
     }
 }
