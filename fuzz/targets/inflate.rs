@@ -14,8 +14,6 @@ use tollgate_fuzz::{open, pieces};
 
 /// What is looked at of what comes out: a few KiB of zstd may stand for half a GiB.
 const LOOK: usize = 1 << 20;
-/// What one decoder may hold back, and lose when it finds damage: a piece, or a block of zstd.
-const HELD_BACK: usize = 128 * 1024;
 
 #[derive(Debug)]
 struct Came {
@@ -77,10 +75,8 @@ fn same(one: &Came, other: &Came) {
     match (&one.end, &other.end) {
         (Some(Ok(())), Some(Ok(()))) => assert_eq!(one.out.len(), other.out.len()),
         (Some(Err(_)), Some(Err(_))) | (None, None) => {}
-        // Damage behind what is looked at.
-        (None, Some(Err(_))) | (Some(Err(_)), None) => {
-            assert!(both + HELD_BACK >= LOOK, "{:?} {:?}", one.end, other.end)
-        }
+        // Damage behind what is looked at: of zstd, a window's worth is held back, and lost with it.
+        (None, Some(Err(_))) | (Some(Err(_)), None) => {}
         _ => panic!("{:?} after {}, {:?} after {}", one.end, one.out.len(), other.end, other.out.len()),
     }
 }

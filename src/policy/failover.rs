@@ -2,7 +2,8 @@
 //!
 //! Invariants: the receipt and the held request stay here until an attempt has won; an attempt gets copies that share the
 //! bytes. Another target is tried only before anything has reached the client: a head, and for streams the first content
-//! event (start-up events are held back, but only while there is another target to turn to). The last target's answer passes
+//! event (start-up events are held back, but only while there is another target to turn to), for other answers of a known,
+//! short length the first piece. The last target's answer passes
 //! whatever it says, for it is the provider's word. A credential that a provider refuses is never the client's business
 //! (it would log its user out), so 401 and 403 become an error of ours.
 
@@ -216,10 +217,27 @@ async fn judge<A: Answer>(response: Response<A>, call: &Call, target: &Target, m
     let tap = if call.makes_things() { tap.finding_things() } else { tap };
     if stream && more {
         before = hold_back(&mut answer, call, &provider.name).await?;
+    } else if !stream && before.is_empty() && is_short(&answer) {
+        // Its head says nothing to anybody without it, and once that has left nobody else can answer.
+        before = first_piece(&mut answer).await?;
     }
     let opening =
         Opening { answer, before, tap, stream, idle: provider.timeouts.idle, provider: Arc::clone(&provider.name) };
     Ok(Response { status: code, fields, body: opening })
+}
+
+/// An answer of a known length that is worth waiting for the first piece of.
+fn is_short<A: Answer>(answer: &A) -> bool {
+    answer.size_hint().exact().is_some_and(|length| length > 0 && length <= HOLD_BYTES as u64)
+}
+
+/// The first piece of an answer. It mostly came with the head, so no timer is set before it is known not to have.
+async fn first_piece<A: Answer>(answer: &mut A) -> Result<SmallVec<[Bytes; 1]>, Error> {
+    match poll_fn(|cx| Poll::Ready(Pin::new(&mut *answer).poll_frame(cx))).await {
+        Poll::Ready(Some(frame)) => Ok(frame?.into_data().into_iter().collect()),
+        Poll::Ready(None) => Ok(SmallVec::new()),
+        Poll::Pending => read_until(answer, HOLD_TIME, |_, _| Ok(true)).await,
+    }
 }
 
 /// The beginning of a stream, up to its first content event.

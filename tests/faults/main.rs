@@ -179,11 +179,6 @@ fn refused(_: &Rig, n: usize, answer: &Answer) {
 
 /// Refused, or right, or broken off so that nobody takes it for right: what came is a beginning of the right answer.
 fn honest(rig: &Rig, n: usize, answer: &Answer) {
-    if answer.status == 0 {
-        // It broke before its head had been written: the connection ends without a word, and agents ask again.
-        assert!(answer.head.is_empty(), "{n}: {answer:?}");
-        return;
-    }
     if answer.status != 200 {
         return refused(rig, n, answer);
     }

@@ -84,6 +84,42 @@ async fn after_content_no_other_target_is_tried() {
 }
 
 #[tokio::test]
+async fn a_short_answer_that_breaks_before_its_first_byte_is_nobodys_answer() {
+    let answer = |frames: &[Step]| Act::Answer { status: 200, kind: "application/json", frames: frames.to_vec() };
+    let (piece, length) = (Step::Data(Bytes::from_static(b"{\"a\"")), Step::Length(7));
+    let broken = || answer(&[length.clone(), Step::Break]);
+    let gateway = Gateway::with(scripted::RULES, vec![broken(), json(200, r#"{"usage":{}}"#)], 2);
+    let (body, whole) = read(gateway.ask(messages()).await.into_body()).await;
+    assert_eq!((&*body, whole), (&br#"{"usage":{}}"#[..], true));
+    assert_eq!(gateway.attempts(), ["one", "two"]);
+
+    let gateway = Gateway::new(vec![broken()]);
+    assert_eq!(gateway.ask(messages()).await.status(), 503, "and not an end without a word");
+
+    // What has begun, or has no known end, passes as it is.
+    for frames in [vec![length.clone(), piece.clone(), Step::Break], vec![Step::Break]] {
+        let gateway = Gateway::with(scripted::RULES, vec![answer(&frames)], 2);
+        let passed = gateway.ask(messages()).await;
+        assert_eq!(passed.status(), 200);
+        assert!(!read(passed.into_body()).await.1);
+        assert_eq!(gateway.attempts(), ["one"]);
+    }
+}
+
+/// A body that is late does not keep its head back for long.
+#[tokio::test(start_paused = true)]
+async fn a_first_piece_is_not_waited_for_for_ever() {
+    let late = Step::Wait(Duration::from_secs(20));
+    let frames = vec![Step::Length(2), late, Step::Data(Bytes::from_static(b"{}"))];
+    let gateway = Gateway::new(vec![Act::Answer { status: 200, kind: "application/json", frames }]);
+    let began = tokio::time::Instant::now();
+    let answer = gateway.ask(messages()).await;
+    assert_eq!(answer.status(), 200);
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert_eq!(&*read(answer.into_body()).await.0, b"{}");
+}
+
+#[tokio::test]
 async fn a_stale_pooled_connection_costs_one_more_attempt_at_the_same_target() {
     let gateway = Gateway::new(vec![Act::HangUp { reused: true }, json(200, r#"{"usage":{}}"#)]);
     assert_eq!(gateway.ask(messages()).await.status(), 200);

@@ -54,6 +54,8 @@ pub enum Step {
     Data(Bytes),
     Wait(Duration),
     Break,
+    /// Not a step: the head announces so many bytes.
+    Length(u64),
     Hang,
 }
 
@@ -179,6 +181,7 @@ impl Body for ScriptedBody {
                     return Poll::Ready(None);
                 }
                 Some(Step::Data(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                Some(Step::Length(_)) => {}
                 Some(Step::Wait(time)) => self.timer = Some(Box::pin(tokio::time::sleep(time))),
                 Some(Step::Hang) => {
                     self.steps.push_front(Step::Hang);
@@ -193,7 +196,10 @@ impl Body for ScriptedBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::default()
+        match self.steps.front() {
+            Some(Step::Length(length)) => SizeHint::with_exact(*length),
+            _ => SizeHint::default(),
+        }
     }
 }
 
