@@ -85,7 +85,8 @@ fn one(own: &Rounds, direct: Option<&Rounds>, baseline: Option<&Rounds>, reading
         memory: memory(own, reading),
         per_stream: reading.held.and_then(|held| {
             let grown = |cell: &Cell| Some(cell.peak?.saturating_sub(cell.before?) as f64 / held.max(1) as f64);
-            spread(own.cells.iter().map(grown)).map(|figure| figure.value)
+            // Who is not started anew for each turn has room from the last one, and grows only in the first.
+            spread(own.cells.iter().map(grown)).map(|figure| figure.high)
         }),
         curve: CURVE.iter().flat_map(|quantile| Some((*quantile, sum.latency.at(*quantile)?))).collect(),
         steps: Vec::new(),
