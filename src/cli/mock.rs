@@ -5,7 +5,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -91,6 +91,9 @@ pub struct Mock {
     /// For load tests: do not read requests, only look for "stream":true; all answers have the same ids
     #[arg(long)]
     skim: bool,
+    /// For load tests: threads that answer
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u8).range(1..=64))]
+    workers: u8,
     /// Append every request to this file, one JSON object a line
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
@@ -113,9 +116,10 @@ pub fn run(args: Mock) -> ExitCode {
 
 async fn serve(args: Mock) -> Result<(), String> {
     let listen = args.listen;
+    let workers = NonZeroUsize::new(args.workers.into()).unwrap_or(NonZeroUsize::MIN);
     let witness = args.record.as_deref().map(recorder).transpose()?;
     let script = args.script()?;
-    let started = Simulator::start_watched(script, listen, witness).await;
+    let started = Simulator::start_wide(script, listen, witness, workers).await;
     let simulator = started.map_err(|error| {
         let hint =
             if error.kind() == io::ErrorKind::AddrInUse { "; another port, or 0 for any free one, may do" } else { "" };

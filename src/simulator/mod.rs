@@ -28,9 +28,11 @@ mod tally;
 
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 pub use fault::{Cut, Effect, Fault, How, MidStream, Refusal};
@@ -47,6 +49,8 @@ pub struct Simulator {
     address: SocketAddr,
     shared: Arc<Shared>,
     accepting: AbortHandle,
+    /// The other workers' threads end when it is gone.
+    _others: watch::Sender<()>,
 }
 
 impl Simulator {
@@ -63,12 +67,42 @@ impl Simulator {
     /// # Errors
     /// The address cannot be bound.
     pub async fn start_watched(script: Script, address: SocketAddr, witness: Option<Witness>) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
+        Self::start_wide(script, address, witness, NonZeroUsize::MIN).await
+    }
+
+    /// The same, for load that one core cannot answer: every worker but the first is a thread with a runtime and a listening socket
+    /// of its own, between which the kernel spreads connections.
+    ///
+    /// # Errors
+    /// The address cannot be bound, or a thread cannot start.
+    pub async fn start_wide(
+        script: Script,
+        address: SocketAddr,
+        witness: Option<Witness>,
+        workers: NonZeroUsize,
+    ) -> io::Result<Self> {
+        let listener = listener(address, workers > NonZeroUsize::MIN)?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared::new(script, witness));
+        let (others, gone) = watch::channel(());
+        for _ in 1..workers.get() {
+            // Bound here, so that a failure is told.
+            let listener = listener_of_thread(address)?;
+            let (shared, mut gone) = (Arc::clone(&shared), gone.clone());
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            std::thread::Builder::new().name("simulator".to_owned()).spawn(move || {
+                runtime.block_on(async {
+                    let Ok(listener) = TcpListener::from_std(listener) else { return };
+                    tokio::select! {
+                        () = serve::accept(listener, shared) => {}
+                        _ = gone.changed() => {}
+                    }
+                });
+            })?;
+        }
         // Its connections are its children: they end with it, and it ends with `Self`.
         let accepting = tokio::spawn(serve::accept(listener, Arc::clone(&shared))).abort_handle();
-        Ok(Self { address, shared, accepting })
+        Ok(Self { address, shared, accepting, _others: others })
     }
 
     /// Where it listens.
@@ -99,4 +133,18 @@ impl Drop for Simulator {
     fn drop(&mut self) {
         self.accepting.abort();
     }
+}
+
+fn listener(address: SocketAddr, shares_port: bool) -> io::Result<TcpListener> {
+    const BACKLOG: u32 = 4096;
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.set_reuseport(shares_port)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// To be used in another runtime than this one.
+fn listener_of_thread(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    listener(address, true)?.into_std()
 }

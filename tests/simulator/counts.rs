@@ -119,3 +119,37 @@ async fn faults_in_rust_are_the_faults_in_words() {
         assert_eq!(exchange(&simulator, &ask(ANSWERS[0], true)).await.end, end);
     }
 }
+
+#[tokio::test]
+async fn several_workers_are_one_provider() {
+    let three = std::num::NonZeroUsize::new(3).unwrap();
+    let simulator = Simulator::start_wide(script("hello"), ([127, 0, 0, 1], 0).into(), None, three).await.unwrap();
+    for path in ANSWERS.into_iter().cycle().take(24) {
+        assert!(exchange(&simulator, &ask(path, false)).await.json().is_object(), "{path}");
+    }
+    assert_eq!(simulator.counts().calls(), 24, "counted as one");
+    let address = simulator.address();
+    drop(simulator);
+    for _ in 0..200 {
+        if TcpStream::connect(address).await.is_err() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("a worker still listens");
+}
+
+/// A provider that skims gives the answers of one that reads, to requests that ask for nothing but the script's text.
+#[tokio::test]
+async fn who_skims_answers_like_who_reads() {
+    let fixed = Script { fixed_ids: true, model: Some("m".into()), ..script("hello") };
+    let (reads, skims) = (start(fixed.clone()).await, start(Script { skim: true, ..fixed }).await);
+    for path in ANSWERS {
+        for stream in [true, false] {
+            let (read, skimmed) =
+                (exchange(&reads, &ask(path, stream)).await, exchange(&skims, &ask(path, stream)).await);
+            assert_eq!(read.bytes(), skimmed.bytes(), "{path}, stream {stream}");
+        }
+    }
+    assert_eq!(reads.counts().calls, skims.counts().calls);
+}
