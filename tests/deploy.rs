@@ -242,6 +242,28 @@ fn the_dashboard_asks_for_what_there_is() {
     assert!(shown.len() >= 15, "only {shown:?}");
 }
 
+/// What a roll-out is watched by: each agent's latency, tokens and errors.
+#[test]
+fn the_dashboard_tells_agents_apart() {
+    let dashboard: Value = serde_json::from_str(&text("deploy/grafana/dashboards/tollgate.json")).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let queries = panels.iter().flat_map(|panel| panel["targets"].as_array().into_iter().flatten());
+    let by_agent: Vec<&str> = queries
+        .map(|target| target["expr"].as_str().unwrap())
+        .filter(|query| query.contains("by (agent)") || query.contains("by (le, agent)"))
+        .collect();
+    for family in [
+        "tollgate_first_content_seconds_bucket",
+        "tollgate_duration_seconds_bucket",
+        "tollgate_tokens_total",
+        "tollgate_refusals_total",
+        "tollgate_answers_total",
+        "tollgate_requests_total",
+    ] {
+        assert!(by_agent.iter().any(|query| query.contains(family)), "{family} is not shown by agent");
+    }
+}
+
 #[test]
 fn the_alerts_ask_for_what_there_is() {
     let samples = samples(&page());
