@@ -14,6 +14,8 @@ use std::process::{Command, Output};
 
 use program::{free, listens, tollgate};
 use serde_json::Value;
+use tollgate::loadtest::markdown;
+use tollgate::loadtest::report::Report;
 
 /// Anywhere, and quiet.
 const USUAL: &[&str] = &["loadtest", "--no-pin", "--no-progress"];
@@ -205,4 +207,20 @@ fn wrong_usage_and_two_reports() {
     assert!(told.contains("CPU per answer") && told.contains("+0.0 %"), "{told}");
     std::fs::write(json, "{}").unwrap();
     assert!(ends(&run(&["--compare", json, json]), 2).contains("no report"));
+}
+
+#[test]
+fn the_docs_show_what_was_measured() {
+    const FILE: &str = "docs/performance.md";
+    const MARKS: (&str, &str) = ("<!-- measured -->\n", "<!-- /measured -->");
+    let report = Report::read(&std::fs::read_to_string("docs/performance.json").unwrap()).unwrap();
+    let text = std::fs::read_to_string(FILE).unwrap();
+    let (before, rest) = text.split_once(MARKS.0).expect("a place for the tables");
+    let (shown, after) = rest.split_once(MARKS.1).expect("an end of the tables");
+    let tables = markdown::render(&report);
+    if std::env::var_os("TOLLGATE_BLESS").is_some() {
+        std::fs::write(FILE, [before, MARKS.0, &tables, MARKS.1, after].concat()).unwrap();
+        return;
+    }
+    assert_eq!(shown, tables, "run: TOLLGATE_BLESS=1 cargo test --test loadtest docs");
 }

@@ -30,6 +30,8 @@ pub struct Rounds {
 pub struct Reading {
     /// Seconds measured per cell.
     pub seconds: f64,
+    /// Whether connections were held busy: then latency is their queue, and nothing is added to it.
+    pub queue: bool,
     /// Connections held, where memory per stream is asked for.
     pub held: Option<usize>,
     /// When the profile began.
@@ -66,7 +68,7 @@ fn one(own: &Rounds, direct: Option<&Rounds>, baseline: Option<&Rounds>, reading
         rate: spread(own.cells.iter().map(|cell| Some(cell.tally.latency.count() as f64 / reading.seconds))),
         faults: sum.faults.iter().map(|(fault, count)| (fault.to_string(), *count)).collect(),
         latency: quantiles(own, |tally| &tally.latency),
-        added: added(|tally| &tally.latency),
+        added: added(|tally| &tally.latency).filter(|_| !reading.queue),
         first_byte: quantiles(own, |tally| &tally.first_byte),
         first_byte_added: added(|tally| &tally.first_byte),
         gap: quantiles(own, |tally| &tally.gap),
@@ -183,7 +185,7 @@ mod tests {
     }
 
     const fn reading(began: Instant) -> Reading {
-        Reading { seconds: 1.0, held: None, began, load_cores: 1, provider_cores: 1 }
+        Reading { seconds: 1.0, queue: false, held: None, began, load_cores: 1, provider_cores: 1 }
     }
 
     #[track_caller]
@@ -225,6 +227,14 @@ mod tests {
         let told = figures(&all, "direct", "baseline", &reading(Instant::now()));
         near(told[1].added.unwrap().p99.value, 199_900.0);
         near(told[1].added.unwrap().p50.value.max(1.0), 1.0);
+    }
+
+    #[test]
+    fn a_queue_adds_nothing() {
+        let all = [rounds("direct", vec![cell(&[100; 9], 1)]), rounds("gateway", vec![cell(&[900; 9], 1)])];
+        let told = figures(&all, "direct", "baseline", &Reading { queue: true, ..reading(Instant::now()) });
+        assert_eq!(told[1].added, None);
+        near(told[1].latency.unwrap().p50.value, 900.0);
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub mod drive;
 pub mod figures;
 pub mod frontier;
 pub mod kind;
+pub mod markdown;
 pub mod page;
 pub mod passthrough;
 pub mod plot;

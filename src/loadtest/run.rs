@@ -164,6 +164,7 @@ impl Test<'_> {
         }
         let reading = Reading {
             seconds: self.plan.time.as_secs_f64(),
+            queue: matches!(self.profile.load, Load::Held(_)),
             held: (self.profile.twist == Twist::Memory).then_some(self.profile.connections),
             began,
             load_cores: self.plan.layout.load.len(),
@@ -258,6 +259,7 @@ impl Test<'_> {
         let mut arguments: Vec<String> =
             ["mock", "--skim", "--model", "simulated", "--listen"].iter().map(|word| (*word).to_owned()).collect();
         arguments.push(at.to_string());
+        arguments.extend(["--workers".to_owned(), self.plan.layout.provider.len().clamp(1, 64).to_string()]);
         arguments.extend(self.profile.provider.iter().cloned());
         let mut provider = Child::start("provider", &arguments, &[], &self.plan.layout.provider, self.place)?;
         provider.listens(at)?;
