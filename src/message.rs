@@ -63,6 +63,8 @@ pub mod name {
     pub const CONTENT_TYPE: Name = Name::new("content-type");
     /// How it is compressed.
     pub const CONTENT_ENCODING: Name = Name::new("content-encoding");
+    /// Our id of the request, which the logs have too.
+    pub const TOLLGATE_REQUEST_ID: Name = Name::new("x-tollgate-request-id");
 }
 
 /// FNV-1a: a name has few bytes, and they are looked at one by one anyway.
@@ -271,26 +273,46 @@ impl Fields {
     /// Adds a field. One whose name is no token or whose value holds a control character is none, and is left out.
     pub fn push(&mut self, name: &str, value: &[u8]) {
         let token = token(name.as_bytes());
-        if token.length != name.len() || name.is_empty() || value_len(value) != value.len() {
+        if token.length == name.len() && !name.is_empty() {
+            self.append(name, token, value);
+        }
+    }
+
+    /// Adds a field of a name that we know. One whose value holds a control character is none, and is left out.
+    pub fn add(&mut self, name: Name, value: &[u8]) {
+        self.append(name.text, Token { length: name.text.len(), hash: name.hash, capitals: false }, value);
+    }
+
+    fn append(&mut self, name: &str, token: Token, value: &[u8]) {
+        if value_len(value) != value.len() {
             return;
         }
-        let value_at = self.text.len() + name.len() + COLON.len();
         // A text beyond four gigabytes is no message that anybody lets in.
-        let (Ok(at), Ok(name_len), Ok(value_at), Ok(value_len)) = (
-            u32::try_from(self.text.len()),
-            u32::try_from(name.len()),
-            u32::try_from(value_at),
-            u32::try_from(value.len()),
-        ) else {
+        let (Ok(at), Ok(name_len), Ok(value_len)) =
+            (u32::try_from(self.text.len()), u32::try_from(token.length), u32::try_from(value.len()))
+        else {
             return;
         };
         self.text.reserve(name.len() + value.len() + COLON.len() + END.len());
-        self.text.extend(name.bytes().map(|byte| byte.to_ascii_lowercase()));
+        self.text.extend_from_slice(name.as_bytes());
         self.text.extend_from_slice(COLON);
         self.text.extend_from_slice(value);
         self.text.extend_from_slice(END);
-        let (hash, name) = (token.hash, name_len);
-        self.lines.push(Line { hash, at, name, value_at, value: value_len, plain: true, capitals: false });
+        let line = Line {
+            hash: token.hash,
+            at,
+            name: name_len,
+            value_at: at.saturating_add(name_len).saturating_add(2),
+            value: value_len,
+            plain: true,
+            capitals: token.capitals,
+        };
+        if token.capitals
+            && let Some(name) = self.text.get_mut(line.name())
+        {
+            name.make_ascii_lowercase();
+        }
+        self.lines.push(line);
     }
 
     /// Lines as they came, which have been looked at: each name is a [`token`] with its hash, each value as [`value_len`]

@@ -12,6 +12,7 @@ use super::reply::{Reply, ReplyBody};
 use crate::call::Identified;
 use crate::error::{Error, ModelError};
 use crate::message::Response;
+use crate::message::name::CONTENT_TYPE;
 use crate::protocol::{Endpoint, listing};
 
 /// See the module.
@@ -97,7 +98,7 @@ where
 
 fn json<P>(body: Bytes) -> Reply<P> {
     let mut response = Response::new(ReplyBody::whole(body));
-    response.fields.push("content-type", b"application/json");
+    response.fields.add(CONTENT_TYPE, b"application/json");
     response
 }
 

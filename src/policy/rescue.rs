@@ -17,6 +17,7 @@ use super::reply::{Reply, ReplyBody};
 use crate::call::{Arrival, Trail};
 use crate::error::Error;
 use crate::message::Response;
+use crate::message::name::TOLLGATE_REQUEST_ID;
 use crate::protocol::{Endpoint, problem};
 
 /// See the module.
@@ -93,7 +94,7 @@ where
             RescueProjection::Call { future, trail } => (future, trail),
         };
         let mut reply = ready!(future.poll(cx)).unwrap_or_else(|error| refuse(trail, &error));
-        reply.fields.push("x-tollgate-request-id", trail.id.as_str().as_bytes());
+        reply.fields.add(TOLLGATE_REQUEST_ID, trail.id.as_str().as_bytes());
         Poll::Ready(Ok(reply))
     }
 }

@@ -17,7 +17,17 @@ use http::StatusCode;
 use super::Dialect;
 use crate::agent::Agent;
 use crate::error::Error;
-use crate::message::{Fields, Response};
+use crate::message::name::{CONNECTION, CONTENT_TYPE};
+use crate::message::{Fields, Name, Response};
+
+/// Read by Anthropic's and OpenAI's SDKs: whether to try again, whatever the status suggests.
+const X_SHOULD_RETRY: Name = Name::new("x-should-retry");
+/// Where Anthropic's SDKs look for the id to show.
+const REQUEST_ID: Name = Name::new("request-id");
+/// Where OpenAI's SDKs and Codex look for it.
+const X_REQUEST_ID: Name = Name::new("x-request-id");
+const RETRY_AFTER: Name = Name::new("retry-after");
+const ALLOW: Name = Name::new("allow");
 
 /// The refusal: status, headers and body. Framing (`content-length`) is the server's.
 #[must_use]
@@ -33,21 +43,19 @@ pub fn problem(dialect: Dialect, agent: Agent, error: &Error, request_id: &str) 
 
 fn fields(dialect: Dialect, face: &table::Face, request_id: &str) -> Fields {
     let mut fields = Fields::with_capacity(8, 256);
-    fields.push("content-type", b"application/json");
-    // Where Anthropic's SDKs look for the id to show, and where OpenAI's and Codex do.
-    fields.push(if dialect == Dialect::Anthropic { "request-id" } else { "x-request-id" }, request_id.as_bytes());
+    fields.add(CONTENT_TYPE, b"application/json");
+    fields.add(if dialect == Dialect::Anthropic { REQUEST_ID } else { X_REQUEST_ID }, request_id.as_bytes());
     if let Some(seconds) = face.retry_after {
-        fields.push("retry-after", itoa::Buffer::new().format(seconds).as_bytes());
+        fields.add(RETRY_AFTER, itoa::Buffer::new().format(seconds).as_bytes());
     }
     if face.cell.stop == table::Stop::Header {
-        // Read by Anthropic's and OpenAI's SDKs: whether to try again, whatever the status suggests.
-        fields.push("x-should-retry", b"false");
+        fields.add(X_SHOULD_RETRY, b"false");
     }
     if let Some(allow) = face.allow {
-        fields.push("allow", allow.as_bytes());
+        fields.add(ALLOW, allow.as_bytes());
     }
     if face.close {
-        fields.push("connection", b"close");
+        fields.add(CONNECTION, b"close");
     }
     fields
 }

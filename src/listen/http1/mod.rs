@@ -34,6 +34,7 @@ use super::line::{Line, Serving};
 use super::stream::Stream;
 use super::{Inbound, Settings};
 use crate::http1::gather::Gathering;
+use crate::message::name::CONTENT_TYPE;
 use crate::message::{Fields, Response};
 use head::{Head, Refused};
 use reply::{Manner, Reply, WrongLength};
@@ -227,7 +228,7 @@ impl Connection {
     async fn refuse(&self, refused: Refused) {
         let (status, words) = refused.told();
         let mut fields = Fields::default();
-        fields.push("content-type", b"text/plain");
+        fields.add(CONTENT_TYPE, b"text/plain");
         let body = http_body_util::Full::new(Bytes::from_static(words.as_bytes()));
         let response = Response { status, fields, body };
         let manner = Manner { chunks: true, head_only: false, keep_alive: false };
