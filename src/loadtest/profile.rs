@@ -127,17 +127,7 @@ pub fn named(name: &str, wishes: &Wishes) -> Option<Profile> {
                 rate(300.0),
             )
         },
-        "streams" => Profile {
-            provider: flags("--chunks 20 --chunk-bytes 60 --gap-ms 50"),
-            twist: Twist::Memory,
-            ..simple(
-                "streams",
-                "many slow streams at one time, each of 20 events, 50 ms apart",
-                vec![Kind::plain("stream", Dialect::Chat, SMALL, true)],
-                wishes.connections.unwrap_or(wishes.streams),
-                Load::Held(Duration::from_secs(1)),
-            )
-        },
+        "streams" => streams(connections(wishes.streams)),
         "failing" => Profile {
             provider: flags(
                 "--fault status=529,retry-after=1,every=10 --fault reset,every=25 --fault cut=3,how=reset,stream=yes,every=7",
@@ -190,6 +180,23 @@ fn agent(name: &'static str, bytes: usize, load: Load, connections: usize, wishe
             .answer_events
             .map_or_else(Vec::new, |events| flags(&format!("--chunks {events} --chunk-bytes 60"))),
         twist: Twist::None,
+    }
+}
+
+/// A thousand streams speak 20 times a second each. More of them speak less often, so that it is their number that is looked at,
+/// and not how many events a core can pass on: nobody holds ten thousand streams that all speak at once.
+fn streams(count: usize) -> Profile {
+    let slower = (count as f64 / 1000.0).max(1.0);
+    let gap = 50.0 * slower;
+    Profile {
+        name: "streams",
+        about: format!("many slow streams at one time, each of 20 events, {gap:.0} ms apart"),
+        kinds: vec![Kind::plain("stream", Dialect::Chat, SMALL, true)],
+        connections: count,
+        // As long as one takes, so that they begin and end evenly.
+        load: Load::Held(Duration::from_secs_f64(slower)),
+        provider: flags(&format!("--chunks 20 --chunk-bytes 60 --gap-ms {gap:.0}")),
+        twist: Twist::Memory,
     }
 }
 
@@ -253,6 +260,16 @@ mod tests {
         }
         assert!(USUAL.iter().all(|name| NAMES.contains(name)));
         assert!(named("nothing", &WISHES).is_none());
+    }
+
+    #[test]
+    fn more_streams_speak_less_often() {
+        let of = |streams| named("streams", &Wishes { streams, ..WISHES }).unwrap();
+        for (count, gap, ramp) in [(10, "50", 1), (1000, "50", 1), (10_000, "500", 10)] {
+            let profile = of(count);
+            assert_eq!(profile.provider.last().unwrap(), gap, "{count}");
+            assert_eq!(profile.load, Load::Held(Duration::from_secs(ramp)), "{count}");
+        }
     }
 
     #[test]

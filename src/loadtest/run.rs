@@ -77,7 +77,8 @@ impl Plan {
 
     fn of_cell(&self, profile: &Profile) -> Duration {
         let ramp = if let Load::Held(ramp) = profile.load { ramp } else { Duration::ZERO };
-        self.time + self.warmup.max(ramp)
+        // What is under way at the end takes as long as the ramp, too.
+        self.time + self.warmup.max(ramp) + ramp
     }
 }
 
@@ -228,7 +229,8 @@ impl Test<'_> {
             fresh: self.profile.twist == Twist::Connect,
             warmup: self.plan.warmup.max(ramp),
             time,
-            grace: Duration::from_secs(5),
+            // A stream that has just begun takes as long as the ramp.
+            grace: Duration::from_secs(5) + ramp,
             // Another one each round, the same for all who are in it.
             seed: self.plan.seed.wrapping_add(round.wrapping_mul(1_000_003)),
             cores: &self.plan.layout.load,
