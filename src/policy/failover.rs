@@ -207,14 +207,18 @@ async fn judge<A: Answer>(response: Response<A>, call: &Call, target: &Target, m
         && call.endpoint.is_metered()
         && kind.len() >= 17
         && kind[..17].eq_ignore_ascii_case(b"text/event-stream");
-    let tap = match (plain && code.is_success(), call.endpoint) {
+    let mut tap = match (plain && code.is_success(), call.endpoint) {
         (true, Endpoint::Unmetered(operation)) if call.makes => Tap::things(operation),
         (false, _) | (_, Endpoint::Unmetered(_)) => Tap::blind(),
         (true, _) if stream => Tap::stream(call.dialect),
         (true, _) => Tap::json(call.dialect),
     };
-    let tap = if call.makes { tap.finding_id() } else { tap };
-    let tap = if call.makes_things() { tap.finding_things() } else { tap };
+    if call.makes {
+        tap.find_id();
+    }
+    if call.makes_things() {
+        tap.find_things();
+    }
     if stream && more {
         before = hold_back(&mut answer, call, &provider.name).await?;
     } else if !stream && before.is_empty() && is_short(&answer) {

@@ -280,6 +280,33 @@ struct Watcher {
     found: Peeked,
 }
 
+impl Watcher {
+    /// A key at a watched level, without escapes; empty if it is none that could be ours.
+    #[inline]
+    fn told(&mut self, name: &[u8], escaped: bool, level: usize) -> Result<Want, BodyError> {
+        match level {
+            0 => self.suspect.top(name),
+            _ => self.suspect.nested(name),
+        }
+        let Some(field) = self.api.field(self.outer, name) else { return Ok(Want::Pass) };
+        if !field.is_hint() {
+            if escaped {
+                return Err(BodyError::FieldEscaped { field: field.name() });
+            }
+            let bit = 1 << field as u32;
+            if self.seen & bit != 0 {
+                return Err(BodyError::FieldDuplicated { field: field.name() });
+            }
+            self.seen |= bit;
+        }
+        if field.want() == Want::Enter {
+            self.outer = Some(field);
+        }
+        self.current = Some(field);
+        Ok(field.want())
+    }
+}
+
 impl Watch for Watcher {
     const DEEP: bool = true;
 
@@ -302,31 +329,11 @@ impl Watch for Watcher {
         if key.level == 0 {
             self.outer = None;
         }
-        let escaped = key.raw.contains(&b'\\');
-        let mut plain = [0; MAX_KEY];
-        let spelled = if escaped { decode(key.raw, &mut plain) } else { Some(key.raw) };
-        match key.level {
-            0 => self.suspect.top(spelled.unwrap_or_default()),
-            _ => self.suspect.nested(spelled.unwrap_or_default()),
+        if key.raw.contains(&b'\\') {
+            let mut plain = [0; MAX_KEY];
+            return self.told(decode(key.raw, &mut plain).unwrap_or_default(), true, key.level);
         }
-        let Some(field) = spelled.and_then(|name| self.api.field(self.outer, name)) else {
-            return Ok(Want::Pass);
-        };
-        if !field.is_hint() {
-            if escaped {
-                return Err(BodyError::FieldEscaped { field: field.name() });
-            }
-            let bit = 1 << field as u32;
-            if self.seen & bit != 0 {
-                return Err(BodyError::FieldDuplicated { field: field.name() });
-            }
-            self.seen |= bit;
-        }
-        if field.want() == Want::Enter {
-            self.outer = Some(field);
-        }
-        self.current = Some(field);
-        Ok(field.want())
+        self.told(key.raw, false, key.level)
     }
 
     fn value(&mut self, value: Value<'_>) -> Result<(), BodyError> {

@@ -120,21 +120,17 @@ impl Tap {
     }
 
     /// Also finds the id of the response that is made, where the dialect is Responses.
-    #[must_use]
-    pub fn finding_id(mut self) -> Self {
+    pub fn find_id(&mut self) {
         if let Some(made) = self.seeker() {
             made.want_response();
         }
-        self
     }
 
     /// Also finds the response's items, and the containers that it used (Responses, Anthropic).
-    #[must_use]
-    pub fn finding_things(mut self) -> Self {
+    pub fn find_things(&mut self) {
         if let Some(made) = self.seeker() {
             made.want_things();
         }
-        self
     }
 
     fn seeker(&mut self) -> Option<&mut Made> {
@@ -146,7 +142,7 @@ impl Tap {
         }
     }
 
-    /// What is made, and its id, each once, when it has passed; see [`Tap::finding_id`], [`Tap::finding_things`] and
+    /// What is made, and its id, each once, when it has passed; see [`Tap::find_id`], [`Tap::find_things`] and
     /// [`Tap::things`].
     pub fn made(&mut self) -> Option<(Object, Box<str>)> {
         match &mut self.source {

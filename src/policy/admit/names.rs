@@ -16,6 +16,8 @@ use crate::protocol::{Endpoint, Object, json};
 use crate::snapshot::Snapshot;
 
 /// Adds what a body names to `refers`; returns what the calls in a file name, if it is one of calls.
+#[cold]
+#[inline(never)]
 pub(super) fn read(
     endpoint: Endpoint,
     fields: &Fields,

@@ -79,16 +79,16 @@ const ITEM: &[&str] = &["id", "type", "encrypted_content", "result"];
 
 impl Suspect {
     pub fn of(endpoint: Endpoint) -> Self {
-        let (vendor, keys): (_, &[&str]) = match endpoint {
-            Endpoint::Messages | Endpoint::CountTokens => (Some(Vendor::Anthropic), ANTHROPIC),
+        let (vendor, keys) = match endpoint {
+            Endpoint::Messages | Endpoint::CountTokens => (Some(Vendor::Anthropic), const { Looks::of(ANTHROPIC) }),
             Endpoint::ChatCompletions | Endpoint::Responses | Endpoint::Compact | Endpoint::InputTokens => {
-                (Some(Vendor::OpenAi), OPENAI)
+                (Some(Vendor::OpenAi), const { Looks::of(OPENAI) })
             }
             Endpoint::Generate
             | Endpoint::StreamGenerate
             | Endpoint::GeminiCountTokens
             | Endpoint::EmbedContent
-            | Endpoint::BatchEmbedContents => (Some(Vendor::Gemini), GEMINI),
+            | Endpoint::BatchEmbedContents => (Some(Vendor::Gemini), const { Looks::of(GEMINI) }),
             // They have no body, one of texts alone, or one that is read in any case.
             Endpoint::Embeddings
             | Endpoint::Response
@@ -98,9 +98,8 @@ impl Suspect {
             | Endpoint::Models
             | Endpoint::Model
             | Endpoint::Hello
-            | Endpoint::Unmetered(_) => (None, &[]),
+            | Endpoint::Unmetered(_) => (None, Looks::NOTHING),
         };
-        let keys = if keys.is_empty() { Looks::NOTHING } else { Looks::of(keys) };
         Self { vendor, keys, item_keys: Looks::NOTHING, item: Item::default(), found: false }
     }
 
@@ -125,29 +124,26 @@ impl Suspect {
             (Some(Vendor::Anthropic), b"container" | b"thread")
             | (Some(Vendor::OpenAi), b"prompt")
             | (Some(Vendor::Gemini), b"cachedContent" | b"cached_content") => self.found = true,
-            (Some(_), key) if self.is_wanted(key) => self.found = true,
-            _ => {}
+            _ => self.nested(key),
         }
     }
 
     /// A key of an object that is looked into for other reasons.
     pub fn nested(&mut self, key: &[u8]) {
-        self.found |= self.is_wanted(key);
+        let may_be = key.first().is_some_and(|first| self.may_begin(*first, 1)) && self.may_have(key.len(), 1);
+        self.found |= may_be && self.is_wanted(key);
     }
 
     pub fn deep(&mut self, key: DeepKey<'_>) {
-        let mut plain = [0; MAX_KEY];
-        let escaped = key.raw.contains(&b'\\');
-        let spelled = if escaped { decode(key.raw, &mut plain) } else { Some(key.raw) };
-        let Some(name) = spelled else { return };
-        if self.is_wanted(name) {
+        let in_item = key.depth == ITEM_DEPTH && self.item_keys != Looks::NOTHING;
+        if key.raw.contains(&b'\\') {
+            let mut plain = [0; MAX_KEY];
+            let name = decode(key.raw, &mut plain).unwrap_or_default();
+            self.found |= self.is_wanted(name) || (in_item && ITEM.iter().any(|own| own.as_bytes() == name));
+        } else if self.is_wanted(key.raw) {
             self.found = true;
-        } else if key.depth == ITEM_DEPTH && self.item_keys != Looks::NOTHING {
-            if escaped {
-                self.found |= ITEM.iter().any(|own| own.as_bytes() == name);
-            } else {
-                self.of_item(name, key);
-            }
+        } else if in_item {
+            self.of_item(key.raw, key);
         }
     }
 

@@ -416,6 +416,11 @@ proptest! {
     }
 }
 
+fn finding_id(mut tap: Tap) -> Tap {
+    tap.find_id();
+    tap
+}
+
 #[test]
 fn the_id_of_a_response_is_found_once_and_only_where_it_is_wanted() {
     const CREATED: &str = "event: response.created\ndata: {\"type\":\"response.created\",\"sequence_number\":0,\"response\":{\"metadata\":{\"id\":\"no\"},\"id\":\"resp_1\",\"object\":\"response\",\"tools\":[{\"id\":\"no\"}]}}\n\n";
@@ -428,7 +433,7 @@ fn the_id_of_a_response_is_found_once_and_only_where_it_is_wanted() {
         ("only at the end", vec![ITEM, DONE], 1),
         ("a failure", vec!["data: {\"type\":\"response.failed\",\"response\":{\"id\":\"resp_1\"}}\n\n"], 0),
     ] {
-        let mut tap = Tap::stream(Dialect::Responses).finding_id();
+        let mut tap = finding_id(Tap::stream(Dialect::Responses));
         let mut deaf = Tap::stream(Dialect::Responses);
         for (n, event) in events.iter().enumerate() {
             assert_eq!(tap.feed(event.as_bytes()), deaf.feed(event.as_bytes()), "{name}");
@@ -443,7 +448,7 @@ fn the_id_of_a_response_is_found_once_and_only_where_it_is_wanted() {
 fn the_id_of_a_json_answer_is_found_at_any_chunk_border() {
     let body = br#"{"output":[{"id":"msg_1"}],"metadata":{"id":"no"},"id" : "resp_1","usage":{"input_tokens":3,"output_tokens":4},"id":"no"}"#;
     for cut in 0..body.len() {
-        let mut tap = Tap::json(Dialect::Responses).finding_id();
+        let mut tap = finding_id(Tap::json(Dialect::Responses));
         let mut found = Vec::new();
         for part in [&body[..cut], &body[cut..]] {
             tap.feed(part);
@@ -454,7 +459,7 @@ fn the_id_of_a_json_answer_is_found_at_any_chunk_border() {
         assert_eq!(tap.usage().map(|usage| (usage.input, usage.output)), Some((3, 4)), "{cut}");
     }
     for body in [&br#"{"id":7}"#[..], br#"{"id":null}"#, b"{}", b"nonsense", br#"{"id":{"id":"no"}}"#] {
-        let mut tap = Tap::json(Dialect::Responses).finding_id();
+        let mut tap = finding_id(Tap::json(Dialect::Responses));
         tap.feed(body);
         assert_eq!(tap.made(), None);
     }
@@ -464,7 +469,8 @@ fn the_id_of_a_json_answer_is_found_at_any_chunk_border() {
 #[track_caller]
 fn makes(tap: impl Fn() -> Tap, answer: &str, want: &[(Object, &str)]) {
     for at in 0..=answer.len() {
-        let mut tap = tap().finding_things();
+        let mut tap = tap();
+        tap.find_things();
         let mut found = Vec::new();
         for part in [&answer[..at], &answer[at..]] {
             tap.feed(part.as_bytes());
@@ -479,7 +485,7 @@ fn makes(tap: impl Fn() -> Tap, answer: &str, want: &[(Object, &str)]) {
 fn items_and_containers_are_found_where_the_provider_puts_them_and_nowhere_else() {
     use Object::{Container, Item, Response};
     let json = |dialect| move || Tap::json(dialect);
-    let stored = || Tap::json(Dialect::Responses).finding_id();
+    let stored = || finding_id(Tap::json(Dialect::Responses));
     makes(
         stored,
         r#"{"id":"resp_1","tools":[{"id":"no","container_id":"no"}],"output":[{"type":"message","id":"msg_1","content":[{"id":"no"}]},{"id" : "ci_1","container_id":"cntr_1","outputs":[{"container_id":"no"}]},[{"id":"no"}]],"metadata":{"id":"no"},"x":[{"id":"no"}]}"#,
