@@ -32,7 +32,12 @@ const SETTINGS: &[Setting] = &[
     ("from a connection's beginning (TLS included) to its first request's head", "listen.header_timeout", Time, |l| {
         micros(l.startup.listen.header_timeout)
     }),
-    ("a connection idle between two requests", "listen.idle_timeout", Time, |l| micros(l.startup.listen.idle_timeout)),
+    (
+        "a connection idle between two requests, or whose client takes nothing of an answer (once to twice that)",
+        "listen.idle_timeout",
+        Time,
+        |l| micros(l.startup.listen.idle_timeout),
+    ),
     ("streams under way at shutdown", "listen.drain", Time, |l| micros(l.startup.listen.drain)),
     ("one request's body", "limits.request_body", Bytes, |l| l.prepared.0.limits.request_body),
     ("all request bodies held", "limits.inflight_bodies", Bytes, |l| l.prepared.0.limits.inflight_bodies),

@@ -2,8 +2,8 @@
 //!
 //! Our own, as the upstream's is and for the same reason: connection, service and bodies live in one task, and between them
 //! there is nothing to buffer, to signal or to wake (numbers in `ARCHITECTURE.md`). One request after another; what a client
-//! sends ahead waits. Invariant: at any moment either a request is under way or a time-out is running. One timer per
-//! connection, re-armed only when it fires, so a request costs no timer.
+//! sends ahead waits. Invariant: at any moment either a request is under way whose client takes what it is sent, or a
+//! time-out is running. One timer per connection, re-armed only when it fires, so a request costs no timer.
 //!
 //! A refused upload is read on for a moment behind its answer, for a socket closed with unread bytes resets the connection
 //! and the client would never see the refusal (RFC 9112 section 9.6).
@@ -17,7 +17,7 @@ use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -58,6 +58,8 @@ struct Connection {
     line: Arc<Line>,
     /// A head has begun and is not there yet.
     half: AtomicBool,
+    /// How much the client had taken when it last took no more; 0 while it takes.
+    stuck: AtomicU64,
 }
 
 /// How a connection ends.
@@ -79,8 +81,8 @@ pub(super) async fn serve<S, B>(
     S: Service<Inbound<ClientBody>, Response = Response<B>, Error = Infallible> + Clone,
     B: Body<Data = Bytes>,
 {
-    let connection =
-        Connection { wire: Arc::new(Wire::new(stream)), line: Arc::default(), half: AtomicBool::new(false) };
+    let wire = Arc::new(Wire::new(stream));
+    let connection = Connection { wire, line: Arc::default(), half: AtomicBool::new(false), stuck: AtomicU64::new(0) };
     let line = &connection.line;
     let mut requests = pin!(connection.serve(peer, service, &settings));
     let mut timer = pin!(tokio::time::sleep(settings.header_timeout));
@@ -90,7 +92,7 @@ pub(super) async fn serve<S, B>(
         reached(&mut phase, Phase::Closing).await;
     });
     let mut closed = false;
-    let mut seen = 0;
+    let (mut seen, mut stuck) = (0, 0);
     let beside = Beside::new();
     let end = poll_fn(|cx| {
         if requests.as_mut().poll(cx).is_ready() {
@@ -102,7 +104,12 @@ pub(super) async fn serve<S, B>(
             if line.is_idle_since(seen) {
                 return Poll::Ready(End::TimedOut);
             }
-            seen = line.requests();
+            // A client that has taken nothing for that long holds a request, its provider and both their buffers for nothing.
+            let now = connection.stuck.load(Relaxed);
+            if now != 0 && now == stuck {
+                return Poll::Ready(End::Over);
+            }
+            (seen, stuck) = (line.requests(), now);
             timer.as_mut().reset(tokio::time::Instant::now() + settings.idle_timeout);
         }
         if !closed && closing.as_mut().poll(cx).is_ready() {
@@ -179,7 +186,15 @@ impl Connection {
         let mut reply = Reply::begin(status, &fields, body.size_hint().exact(), manner);
         drop(fields);
         let mut sending = pin!(Sending { body: Some(body).filter(|_| !reply.is_bodiless()), cut: false });
-        let whole = poll_fn(|cx| sending.as_mut().poll(&mut reply, &self.wire, cx)).await;
+        let whole = poll_fn(|cx| {
+            let polled = sending.as_mut().poll(&mut reply, &self.wire, cx);
+            let stuck = polled.is_pending() && !reply.is_written();
+            // With the number of the request, for another answer may have come just as far.
+            let taken = self.line.requests() << 44 | (reply.taken() + 1);
+            self.stuck.store(if stuck { taken } else { 0 }, Relaxed);
+            polled
+        })
+        .await;
         if whole && self.wire.is_body_over() {
             return reply.keeps_alive();
         }

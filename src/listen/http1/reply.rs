@@ -70,6 +70,8 @@ pub(super) struct Reply {
     ending: Ending,
     keep_alive: bool,
     unflushed: bool,
+    /// Bytes that are with the system, in all.
+    taken: u64,
 }
 
 impl Reply {
@@ -105,7 +107,7 @@ impl Reply {
             date(&mut small);
         }
         small.extend_from_slice(b"\r\n");
-        Self { small, written: 0, large: Bytes::new(), close: &[], ending, keep_alive, unflushed: true }
+        Self { small, written: 0, large: Bytes::new(), close: &[], ending, keep_alive, unflushed: true, taken: 0 }
     }
 
     /// Whether the connection goes on behind it.
@@ -172,6 +174,11 @@ impl Reply {
         self.large.is_empty() && self.small.len() < BATCH
     }
 
+    /// Bytes that the system has taken.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken
+    }
+
     /// Whether everything so far is with the system.
     pub(super) fn is_written(&self) -> bool {
         !self.unflushed
@@ -208,6 +215,7 @@ impl Reply {
     }
 
     fn advance(&mut self, mut bytes: usize) {
+        self.taken += bytes as u64;
         let of_small = bytes.min(self.small.len() - self.written);
         self.written += of_small;
         bytes -= of_small;
