@@ -164,9 +164,11 @@ impl Subject {
     /// Asks until there is an answer: one that has just started, or whose provider fails on purpose, is given time.
     async fn ask(&self, request: &[u8]) -> Result<Vec<u8>, String> {
         const PATIENCE: Duration = Duration::from_secs(10);
+        /// A slow stream takes as long as it takes.
+        const LONGEST: Duration = Duration::from_secs(90);
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let why = match tokio::time::timeout(PATIENCE, Connection::new(self.to, true).ask(request)).await {
+            let why = match tokio::time::timeout(LONGEST, Connection::new(self.to, true).ask(request)).await {
                 Ok(Ok((200, body))) => return Ok(body),
                 Ok(Ok((status, body))) => {
                     let text: String = String::from_utf8_lossy(&body).chars().take(200).collect();
