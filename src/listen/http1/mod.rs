@@ -64,10 +64,10 @@ struct Connection {
 
 /// How a connection ends.
 enum End {
-    /// By itself.
+    /// There is nothing more to say.
     Over,
-    /// Nothing has come for too long.
-    TimedOut,
+    /// Nothing has come for too long, or the server ends.
+    Idle,
 }
 
 /// Serves one connection to its end.
@@ -102,7 +102,7 @@ pub(super) async fn serve<S, B>(
         let cx = &mut Context::from_waker(&waker);
         while timer.as_mut().poll(cx).is_ready() {
             if line.is_idle_since(seen) {
-                return Poll::Ready(End::TimedOut);
+                return Poll::Ready(End::Idle);
             }
             // A client that has taken nothing for that long holds a request, its provider and both their buffers for nothing.
             let now = connection.stuck.load(Relaxed);
@@ -115,15 +115,18 @@ pub(super) async fn serve<S, B>(
         if !closed && closing.as_mut().poll(cx).is_ready() {
             closed = true;
             if line.is_idle() && !connection.half.load(Relaxed) {
-                return Poll::Ready(End::Over);
+                return Poll::Ready(End::Idle);
             }
         }
         Poll::Pending
     });
-    if let End::TimedOut = end.await
-        && connection.half.load(Relaxed)
-    {
-        connection.refuse(Refused::Late).await;
+    match end.await {
+        End::Over => {}
+        End::Idle if connection.half.load(Relaxed) => connection.refuse(Refused::Late).await,
+        // TLS says it in so many words (close_notify, RFC 8446 section 6.1).
+        End::Idle => {
+            let _ = tokio::time::timeout(READ_ON_TIME, poll_fn(|cx| connection.wire.poll_shutdown(cx))).await;
+        }
     }
 }
 
@@ -195,31 +198,31 @@ impl Connection {
             polled
         })
         .await;
-        if whole && self.wire.is_body_over() {
-            return reply.keeps_alive();
+        // One that is cut off must not end like a whole one.
+        if !whole {
+            return false;
         }
-        // An answer that is cut off has nothing to wait for.
-        whole && self.read_on(reply.keeps_alive()).await
+        if reply.keeps_alive() && (self.wire.is_body_over() || self.read_on().await) {
+            return true;
+        }
+        self.linger().await;
+        false
     }
 
-    /// Reads on what is left of a request that has been answered already. Whether another may follow.
-    async fn read_on(&self, keep_alive: bool) -> bool {
+    /// Reads on what is left of a request that has been answered already. Whether that was all.
+    async fn read_on(&self) -> bool {
         let mut bytes = 0;
-        let over = async {
-            while keep_alive && !self.wire.is_body_over() && bytes < READ_ON_BYTES {
+        let reading = async {
+            while bytes < READ_ON_BYTES {
                 match poll_fn(|cx| self.wire.poll_body(cx)).await {
                     Some(Ok(data)) => bytes += data.len(),
                     None => return true,
                     Some(Err(_)) => return false,
                 }
             }
-            keep_alive && self.wire.is_body_over()
+            self.wire.is_body_over()
         };
-        if tokio::time::timeout(READ_ON_TIME, over).await.unwrap_or(false) {
-            return true;
-        }
-        self.linger().await;
-        false
+        tokio::time::timeout(READ_ON_TIME, reading).await.unwrap_or(false)
     }
 
     /// Closes without a reset: says that nothing more comes, and reads until the client has seen it.
@@ -247,10 +250,8 @@ impl Connection {
         let body = http_body_util::Full::new(Bytes::from_static(words.as_bytes()));
         let response = Response { status, fields, body };
         let manner = Manner { chunks: true, head_only: false, keep_alive: false };
-        let answered = tokio::time::timeout(READ_ON_TIME, self.answer(response, manner));
-        if answered.await.is_ok() {
-            self.linger().await;
-        }
+        // It lingers by itself.
+        let _ = tokio::time::timeout(2 * READ_ON_TIME, self.answer(response, manner)).await;
     }
 }
 
@@ -282,7 +283,7 @@ impl<B: Body<Data = Bytes>> Sending<B> {
         }
     }
 
-    /// Takes frames into the reply: ready when it has enough for now, or all.
+    /// Takes frames into the reply: ready when it is full, or has all.
     fn take(self: Pin<&mut Self>, reply: &mut Reply, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         while reply.has_room()
