@@ -23,14 +23,9 @@ impl Name {
     /// Where it is no token in lower case, which the compiler finds out in a constant.
     #[must_use]
     pub const fn new(text: &'static str) -> Self {
-        let bytes = text.as_bytes();
-        assert!(!bytes.is_empty(), "a name has at least one byte");
-        let (mut at, mut hash) = (0, BASIS);
-        while at < bytes.len() {
-            assert!(LOWER[bytes[at] as usize] == bytes[at] && bytes[at] != 0, "a name is a token in lower case");
-            hash = step(hash, bytes[at]);
-            at += 1;
-        }
+        assert!(!text.is_empty(), "a name has at least one byte");
+        let Token { length, hash, capitals } = by_byte(text.as_bytes());
+        assert!(length == text.len() && !capitals, "a name is a token in lower case");
         Self { text, hash }
     }
 
@@ -67,11 +62,18 @@ pub mod name {
     pub const TOLLGATE_REQUEST_ID: Name = Name::new("x-tollgate-request-id");
 }
 
-/// FNV-1a: a name has few bytes, and they are looked at one by one anyway.
-const BASIS: u32 = 0x811c_9dc5;
+/// What a hash begins with: the basis of FNV-1a, whose way this is, but eight bytes at a time.
+const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
 
-const fn step(hash: u32, byte: u8) -> u32 {
-    (hash ^ byte as u32).wrapping_mul(0x0100_0193)
+/// Takes in up to eight bytes in lower case; those that are not there are zero.
+const fn step(hash: u64, eight: u64) -> u64 {
+    (hash ^ eight).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
+}
+
+/// The half of it that is kept.
+#[expect(clippy::cast_possible_truncation, reason = "half of it is enough")]
+const fn half(hash: u64) -> u32 {
+    (hash ^ (hash >> 32)) as u32
 }
 
 /// What a byte of a token is in lower case; 0 for one that may not be in a token (RFC 9110 section 5.6.2).
@@ -104,17 +106,85 @@ pub struct Token {
 /// The token at the beginning of `bytes`, which may be empty.
 #[must_use]
 pub fn token(bytes: &[u8]) -> Token {
-    let (mut length, mut hash, mut changed) = (0, BASIS, 0);
-    for &byte in bytes {
-        let lower = LOWER[usize::from(byte)];
+    let (mut length, mut hash, mut capitals) = (0, BASIS, 0);
+    loop {
+        let rest = bytes.get(length..).unwrap_or_default();
+        let word = match rest.first_chunk::<8>() {
+            Some(eight) => u64::from_le_bytes(*eight),
+            None => {
+                let mut eight = [0; 8];
+                eight[..rest.len()].copy_from_slice(rest);
+                u64::from_le_bytes(eight)
+            }
+        };
+        let Usual { all, upper } = usual(word);
+        let others = all ^ HIGH;
+        let inside = others.trailing_zeros() as usize / 8;
+        // A byte that names seldom have.
+        if inside < 8
+            && let Some(&byte) = rest.get(inside)
+            && LOWER[usize::from(byte)] != 0
+        {
+            return by_byte(bytes);
+        }
+        length += inside;
+        let before = if inside < 8 { (1 << (8 * inside)) - 1 } else { u64::MAX };
+        let upper = upper & before;
+        capitals |= upper;
+        if inside > 0 {
+            hash = step(hash, (word | (upper >> 2)) & before);
+        }
+        if inside < 8 {
+            return Token { length, hash: half(hash), capitals: capitals != 0 };
+        }
+    }
+}
+
+/// The same, slowly, for any token.
+const fn by_byte(bytes: &[u8]) -> Token {
+    let (mut length, mut hash, mut eight, mut changed) = (0, BASIS, 0, 0);
+    while length < bytes.len() {
+        let byte = bytes[length];
+        let lower = LOWER[byte as usize];
         if lower == 0 {
             break;
         }
-        hash = step(hash, lower);
+        eight |= (lower as u64) << (length % 8 * 8);
         changed |= byte ^ lower;
         length += 1;
+        if length.is_multiple_of(8) {
+            hash = step(hash, eight);
+            eight = 0;
+        }
     }
-    Token { length, hash, capitals: changed != 0 }
+    if !length.is_multiple_of(8) {
+        hash = step(hash, eight);
+    }
+    Token { length, hash: half(hash), capitals: changed != 0 }
+}
+
+const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+
+/// Which of eight bytes names usually have: letters, digits, hyphens; and which of those are capitals. A mark is the highest
+/// bit of its byte.
+struct Usual {
+    all: u64,
+    upper: u64,
+}
+
+const fn usual(word: u64) -> Usual {
+    // No sum here carries into the next byte: neither side is beyond 0x7f.
+    const fn at_least(seven: u64, byte: u8) -> u64 {
+        seven + ONES * (0x80 - byte as u64)
+    }
+    let seven = word & !HIGH;
+    let folded = seven | (ONES * 0x20);
+    let letters = at_least(folded, b'a') & !at_least(folded, b'z' + 1);
+    let digits = at_least(seven, b'0') & !at_least(seven, b'9' + 1);
+    let hyphens = !((seven ^ (ONES * b'-' as u64)) + !HIGH);
+    let all = (letters | digits | hyphens) & !word & HIGH;
+    Usual { all, upper: letters & !(seven << 2) & !word & HIGH }
 }
 
 /// How many bytes at the beginning may be in a value: all but control characters; of those, only the tab (RFC 9110 section
@@ -133,8 +203,6 @@ pub fn value_len(bytes: &[u8]) -> usize {
 
 /// The same eight bytes at a time, up to the first that is a control character, tabs too.
 fn eights(bytes: &[u8]) -> usize {
-    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
-    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
     let mut at = 0;
     while let Some(eight) = bytes[at..].first_chunk::<8>() {
         let word = u64::from_le_bytes(*eight);

@@ -28,6 +28,10 @@ pub enum Wrong {
 /// # Errors
 /// [`Wrong`].
 pub fn read(bytes: &[u8]) -> Result<Option<(usize, Fields, Says)>, Wrong> {
+    // A head beyond four gigabytes is none, so no place in one is beyond it either.
+    if u32::try_from(bytes.len()).is_err() {
+        return Err(Wrong::Malformed);
+    }
     let mut lines = Vec::with_capacity(USUAL);
     let mut says = Says::default();
     let mut at = 0;
@@ -46,7 +50,10 @@ pub fn read(bytes: &[u8]) -> Result<Option<(usize, Fields, Says)>, Wrong> {
             None if !name.is_empty() => return Ok(None),
             _ => return Err(Wrong::Malformed),
         }
-        let blanks = behind.iter().skip(1).take_while(|&&byte| is_blank(byte)).count();
+        let blanks = match behind {
+            [_, b' ', next, ..] if !is_blank(*next) => 1,
+            _ => behind.iter().skip(1).take_while(|&&byte| is_blank(byte)).count(),
+        };
         let behind = behind.get(1 + blanks..).unwrap_or_default();
         let (raw, end) = behind.split_at(message::value_len(behind));
         let Some(end) = end_of_line(end)? else {
@@ -61,10 +68,10 @@ pub fn read(bytes: &[u8]) -> Result<Option<(usize, Fields, Says)>, Wrong> {
         let value_at = at + name.len() + 1 + blanks;
         lines.push(Line {
             hash: token.hash,
-            at: place(at)?,
-            name: place(name.len())?,
-            value_at: place(value_at)?,
-            value: place(value.len())?,
+            at: place(at),
+            name: place(name.len()),
+            value_at: place(value_at),
+            value: place(value.len()),
             plain: blanks == 1 && rest.get(name.len() + 1) == Some(&b' ') && value.len() == raw.len() && end == 2,
             capitals: token.capitals,
         });
@@ -72,9 +79,9 @@ pub fn read(bytes: &[u8]) -> Result<Option<(usize, Fields, Says)>, Wrong> {
     }
 }
 
-/// A head beyond four gigabytes is none.
-fn place(at: usize) -> Result<u32, Wrong> {
-    u32::try_from(at).map_err(|_| Wrong::Malformed)
+#[expect(clippy::cast_possible_truncation, reason = "no head is that long")]
+const fn place(at: usize) -> u32 {
+    at as u32
 }
 
 /// The length of a line's end that begins here; `None` if something else does, or only half of one.

@@ -42,6 +42,34 @@ fn what_is_put_in_is_found_and_written() {
     assert_eq!(text(&all), "x-b: \r\n");
 }
 
+proptest! {
+    /// Eight bytes at a time or one by one, it is the same token.
+    #[test]
+    fn a_token_is_read_alike_both_ways(bytes in prop_oneof![
+        "[A-Za-z0-9-]{0,40}(:|_| |é)?.{0,12}".prop_map(String::into_bytes),
+        prop::collection::vec(any::<u8>(), 0..40),
+    ]) {
+        let read = token(&bytes);
+        prop_assert_eq!(read, by_byte(&bytes));
+        let token = &bytes[..read.length];
+        prop_assert!(token.iter().all(|byte| LOWER[usize::from(*byte)] != 0));
+        prop_assert_eq!(bytes.get(read.length).is_some_and(|byte| LOWER[usize::from(*byte)] != 0), false);
+        prop_assert_eq!(read.capitals, token.iter().any(u8::is_ascii_uppercase));
+        prop_assert_eq!(read.hash, super::token(&token.to_ascii_lowercase()).hash);
+    }
+}
+
+#[test]
+fn every_byte_ends_a_token_or_does_not_at_every_place() {
+    for byte in 0..=u8::MAX {
+        for at in 0..18 {
+            let mut bytes = [b'a'; 18];
+            bytes[at] = byte;
+            assert_eq!(token(&bytes), by_byte(&bytes), "{byte} at {at}");
+        }
+    }
+}
+
 #[test]
 fn what_would_become_two_fields_is_none() {
     let bad = [

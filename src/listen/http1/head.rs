@@ -152,11 +152,27 @@ fn target_of(target: &[u8], method: &Method) -> Result<Uri, Refused> {
     Uri::try_from(target).map_err(|_| Refused::Malformed)
 }
 
+/// What may be in an authority without user information (RFC 3986 section 3.2).
+const IN_AUTHORITY: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let b = byte as u8;
+        table[byte] = b.is_ascii_alphanumeric()
+            || matches!(
+                b,
+                b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&'..=b',' | b';' | b'=' | b'%' | b':' | b'[' | b']'
+            );
+        byte += 1;
+    }
+    table
+};
+
 /// Exactly one `host`, which is an authority or empty; HTTP/1.0 may do without.
 fn is_addressed(fields: &Fields, version: Version) -> bool {
     let mut hosts = fields.all(HOST);
     match (hosts.next(), hosts.next()) {
-        (Some(host), None) => host.iter().all(|b| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%:[]".contains(b)),
+        (Some(host), None) => host.iter().all(|&byte| IN_AUTHORITY[usize::from(byte)]),
         (None, None) => version == Version::HTTP_10,
         _ => false,
     }
