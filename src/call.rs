@@ -73,7 +73,7 @@ pub struct Identified<B> {
     /// Who calls.
     pub key: KeyId,
     /// The client's own credential at a provider, beside a gateway key in `x-tollgate-key`.
-    pub own: Option<(HeaderName, HeaderValue)>,
+    pub own: Option<Box<(HeaderName, HeaderValue)>>,
     /// Only what may go upstream.
     pub fields: Fields,
     /// How the body is compressed, if it is.
@@ -90,7 +90,7 @@ pub struct Call {
     /// Who calls.
     pub key: KeyId,
     /// The client's own credential at a provider; goes only to one that is said to take it.
-    pub own: Option<(HeaderName, HeaderValue)>,
+    pub own: Option<Box<(HeaderName, HeaderValue)>>,
     /// Who the caller says it is.
     pub agent: Agent,
     /// What it speaks.
@@ -162,7 +162,7 @@ impl Call {
     /// The client's own credential, where the provider takes that.
     #[must_use]
     pub fn own_credential(&self, provider: &Provider) -> Option<&(HeaderName, HeaderValue)> {
-        self.own.as_ref().filter(|_| provider.client_credential)
+        self.own.as_deref().filter(|_| provider.client_credential)
     }
 
     /// The rules of the calling key.

@@ -72,79 +72,99 @@ where
         // The service that was found ready goes with the call; the clone stays.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
-        let room = Room::of(&self.core.held_bodies);
+        // Not an argument of the future: what is read into stays where it is, and is moved once less.
+        let mut reading = Reading::of(identified, Room::of(&self.core.held_bodies));
         Box::pin(async move {
-            let admitted = read(identified, room).await?;
-            inner.call(admitted).await
+            reading.read().await?;
+            inner.call(reading.admitted()?).await
         })
     }
 }
 
-async fn read<B>(identified: Identified<B>, mut room: Room) -> Result<Admitted, Error>
+/// A body being read.
+struct Reading<B> {
+    identified: Identified<B>,
+    room: Room,
+    peek: Peek,
+    frames: Frames,
+}
+
+impl<B> Reading<B>
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let Identified { rules, trail, door, key, own, fields, coding, mut body } = identified;
-    let mut peek = Peek::new(door.endpoint);
-    let mut frames = Frames::default();
-    make_room(&mut room, body.size_hint().lower(), &rules)?;
-    if let Some(coding) = coding {
-        // Boxed: what it keeps is no part of a request whose body comes plain.
-        Box::pin(inflate(coding, &mut body, &rules, &mut room, &mut peek, &mut frames)).await?;
-    } else {
-        while let Some(frame) = next(&mut body, rules.timeouts.body).await? {
-            hold(frame, &rules, &mut room, &mut peek, &mut frames)?;
+    fn of(identified: Identified<B>, room: Room) -> Self {
+        let peek = Peek::new(identified.door.endpoint);
+        Self { identified, room, peek, frames: Frames::default() }
+    }
+
+    async fn read(&mut self) -> Result<(), Error> {
+        let Self { identified: Identified { rules, coding, body, .. }, room, peek, frames } = self;
+        make_room(room, body.size_hint().lower(), rules)?;
+        if let Some(coding) = *coding {
+            // Boxed: what it keeps is no part of a request whose body comes plain.
+            return Box::pin(inflate(coding, body, rules, room, peek, frames)).await;
         }
+        while let Some(frame) = next(body, rules.timeouts.body).await? {
+            hold(frame, rules, room, peek, frames)?;
+        }
+        Ok(())
     }
-    drop(body);
-    let peeked = peek.finish()?;
-    trail.bytes_in.store(frames.len() as u64, Ordering::Relaxed);
-    let Peeked { model, stream, max_output, previous, conversation, unstored, names, session, .. } = peeked;
-    if let Some(session) = session {
-        // A header has said it already where there is one.
-        let _ = trail.session.set(session);
+
+    /// All of it is there.
+    fn admitted(self) -> Result<Admitted, Error> {
+        let Self { identified, room, peek, mut frames } = self;
+        let Identified { rules, trail, door, key, own, fields, body, .. } = identified;
+        drop(body);
+        let peeked = peek.finish()?;
+        trail.bytes_in.store(frames.len() as u64, Ordering::Relaxed);
+        let Peeked { model, stream, max_output, previous, conversation, unstored, names, session, .. } = peeked;
+        if let Some(session) = session {
+            // A header has said it already where there is one.
+            let _ = trail.session.set(session);
+        }
+        let in_path = match door.endpoint {
+            Endpoint::Unmetered(operation) => operation.uses(),
+            _ => Some(Object::Response),
+        };
+        let mut refers = refers(in_path.zip(door.object), previous, conversation);
+        let mut calls = None;
+        if names || !door.endpoint.is_metered() {
+            calls = names::read(door.endpoint, &fields, &mut frames, &mut refers, &room, &rules)?;
+        }
+        let (model, model_at) = match (door.model, model) {
+            (None, _) if !door.endpoint.is_metered() => (Box::default(), None),
+            (Some(in_path), _) => (in_path, None),
+            (None, Some(field)) => (field.name, Some(field.value)),
+            (None, None) => return Err(BodyError::FieldMissing { field: "model" }.into()),
+        };
+        let query = trail.uri.query().and_then(forward_query).map(|q| q.into_owned().into_boxed_str());
+        let call = Arc::new(Call {
+            key,
+            own,
+            agent: trail.agent,
+            dialect: trail.dialect,
+            endpoint: door.endpoint,
+            version: door.version,
+            rest: door.rest,
+            query,
+            model,
+            model_at,
+            stream: stream || door.endpoint == Endpoint::StreamGenerate,
+            max_output,
+            refers,
+            makes: match door.endpoint {
+                Endpoint::Responses => !unstored,
+                Endpoint::Unmetered(operation) => operation.makes().is_some(),
+                _ => false,
+            },
+            names,
+            calls,
+            rules,
+        });
+        let _ = trail.call.set(Arc::clone(&call));
+        Ok(Admitted { trail, call, held: Held { fields: Arc::new(fields), body: frames, room } })
     }
-    let in_path = match door.endpoint {
-        Endpoint::Unmetered(operation) => operation.uses(),
-        _ => Some(Object::Response),
-    };
-    let mut refers = refers(in_path.zip(door.object), previous, conversation);
-    let mut calls = None;
-    if names || !door.endpoint.is_metered() {
-        calls = names::read(door.endpoint, &fields, &mut frames, &mut refers, &room, &rules)?;
-    }
-    let (model, model_at) = match (door.model, model) {
-        (None, _) if !door.endpoint.is_metered() => (Box::default(), None),
-        (Some(in_path), _) => (in_path, None),
-        (None, Some(field)) => (field.name, Some(field.value)),
-        (None, None) => return Err(BodyError::FieldMissing { field: "model" }.into()),
-    };
-    let query = trail.uri.query().and_then(forward_query).map(|q| q.into_owned().into_boxed_str());
-    let call = Arc::new(Call {
-        key,
-        own,
-        agent: trail.agent,
-        dialect: trail.dialect,
-        endpoint: door.endpoint,
-        version: door.version,
-        rest: door.rest,
-        query,
-        model,
-        model_at,
-        stream: stream || door.endpoint == Endpoint::StreamGenerate,
-        max_output,
-        refers,
-        makes: match door.endpoint {
-            Endpoint::Responses => !unstored,
-            Endpoint::Unmetered(operation) => operation.makes().is_some(),
-            _ => false,
-        },
-        names,
-        calls,
-        rules,
-    });
-    let _ = trail.call.set(Arc::clone(&call));
-    Ok(Admitted { trail, call, held: Held { fields: Arc::new(fields), body: frames, room } })
 }
 
 /// A compressed body, held plain. The bounds hold for what comes out, piece by piece, so a bomb is refused before more of it
@@ -254,5 +274,6 @@ where
         return Ok(frame);
     }
     let frame = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx));
-    tokio::time::timeout(patience, frame).await.map_err(|_| BodyError::Stalled)
+    // Boxed: the timer is no part of a request whose body is there.
+    Box::pin(tokio::time::timeout(patience, frame)).await.map_err(|_| BodyError::Stalled)
 }

@@ -48,7 +48,7 @@ impl<B> Decide<Arrival<B>> for Authenticate {
             may_pass(&rules, key, operation, &fields)?;
         }
         let coding = coding(&fields)?;
-        let own = if named { headers::own_credential(&fields, trail.dialect) } else { None };
+        let own = if named { headers::own_credential(&fields, trail.dialect).map(Box::new) } else { None };
         headers::strip_request(&mut fields);
         if coding.is_some() {
             // They speak of the compressed body; what goes upstream is plain.

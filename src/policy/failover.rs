@@ -20,7 +20,7 @@ use tower::{Layer, Service};
 
 use super::Core;
 use super::attempt;
-use super::passage::{Opening, Passage};
+use super::passage::{Look, Opening, Passage};
 use crate::call::{Attempt, Call, Funded, Plan};
 use crate::error::{Error, GatewayError, UpstreamError};
 use crate::ledger::Receipt;
@@ -191,7 +191,7 @@ async fn judge<A: Answer>(response: Response<A>, call: &Call, target: &Target, m
     let mut before = SmallVec::new();
     // Gemini says 400 for a bad key, with a reason inside (google.rpc.ErrorInfo).
     if ours && status == 400 && call.dialect == Dialect::Gemini {
-        before = read_error(&mut answer, provider.timeouts.idle).await?;
+        before = Box::pin(read_error(&mut answer, provider.timeouts.idle)).await?;
         // Joined, for the reason may lie across two frames; bounded by ERROR_BYTES, and rare.
         if memchr::memmem::find(&before.concat(), b"API_KEY_INVALID").is_some() {
             return Err(refused().into());
@@ -207,26 +207,20 @@ async fn judge<A: Answer>(response: Response<A>, call: &Call, target: &Target, m
         && call.endpoint.is_metered()
         && kind.len() >= 17
         && kind[..17].eq_ignore_ascii_case(b"text/event-stream");
-    let mut tap = match (plain && code.is_success(), call.endpoint) {
-        (true, Endpoint::Unmetered(operation)) if call.makes => Tap::things(operation),
-        (false, _) | (_, Endpoint::Unmetered(_)) => Tap::blind(),
-        (true, _) if stream => Tap::stream(call.dialect),
-        (true, _) => Tap::json(call.dialect),
+    let look = match (plain && code.is_success(), call.endpoint) {
+        (true, Endpoint::Unmetered(operation)) if call.makes => Look::Things(operation),
+        (false, _) | (_, Endpoint::Unmetered(_)) => Look::Away,
+        (true, _) if stream => Look::Stream,
+        (true, _) => Look::Json,
     };
-    if call.makes {
-        tap.find_id();
-    }
-    if call.makes_things() {
-        tap.find_things();
-    }
     if stream && more {
-        before = hold_back(&mut answer, call, &provider.name).await?;
+        before = Box::pin(hold_back(&mut answer, call, &provider.name)).await?;
     } else if !stream && before.is_empty() && is_short(&answer) {
         // Its head says nothing to anybody without it, and once that has left nobody else can answer.
         before = first_piece(&mut answer).await?;
     }
     let opening =
-        Opening { answer, before, tap, stream, idle: provider.timeouts.idle, provider: Arc::clone(&provider.name) };
+        Opening { answer, before, look, stream, idle: provider.timeouts.idle, provider: Arc::clone(&provider.name) };
     Ok(Response { status: code, fields, body: opening })
 }
 
@@ -240,7 +234,8 @@ async fn first_piece<A: Answer>(answer: &mut A) -> Result<SmallVec<[Bytes; 1]>, 
     match poll_fn(|cx| Poll::Ready(Pin::new(&mut *answer).poll_frame(cx))).await {
         Poll::Ready(Some(frame)) => Ok(frame?.into_data().into_iter().collect()),
         Poll::Ready(None) => Ok(SmallVec::new()),
-        Poll::Pending => read_until(answer, HOLD_TIME, |_, _| Ok(true)).await,
+        // Boxed, here and in [`judge`]: what seldom happens is no part of what every request moves.
+        Poll::Pending => Box::pin(read_until(answer, HOLD_TIME, |_, _| Ok(true))).await,
     }
 }
 

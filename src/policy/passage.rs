@@ -23,6 +23,7 @@ use crate::protocol::Object;
 use crate::protocol::keepalive::keepalive;
 use crate::protocol::problem::{Ending, in_stream};
 use crate::protocol::tap::{Seen, Tap};
+use crate::protocol::unmetered::Operation;
 use crate::upstream::body::Answer;
 
 /// How long an upstream may keep a stream open after its terminal event.
@@ -118,6 +119,37 @@ impl Clock {
     }
 }
 
+/// How an answer is looked at while it passes. Smaller than the [`Tap`] that it becomes.
+#[derive(Debug, Clone, Copy)]
+pub enum Look {
+    /// Events of the call's dialect.
+    Stream,
+    /// One value in JSON.
+    Json,
+    /// What an unmetered call makes.
+    Things(Operation),
+    /// Not at all.
+    Away,
+}
+
+impl Look {
+    fn tap(self, call: &Call) -> Tap {
+        let mut tap = match self {
+            Self::Stream => Tap::stream(call.dialect),
+            Self::Json => Tap::json(call.dialect),
+            Self::Things(operation) => Tap::things(operation),
+            Self::Away => Tap::blind(),
+        };
+        if call.makes {
+            tap.find_id();
+        }
+        if call.makes_things() {
+            tap.find_things();
+        }
+        tap
+    }
+}
+
 /// What a passage begins with.
 #[derive(Debug)]
 pub struct Opening<A> {
@@ -126,7 +158,7 @@ pub struct Opening<A> {
     /// What was read of it already.
     pub before: SmallVec<[Bytes; 1]>,
     /// How it is looked at.
-    pub tap: Tap,
+    pub look: Look,
     /// Whether it is a stream of events.
     pub stream: bool,
     /// Longest silence.
@@ -143,7 +175,7 @@ impl<A: Answer> Passage<A> {
         held: Held,
         owned: Option<Arc<Owned>>,
     ) -> Self {
-        let Opening { answer, before, tap, stream, idle, provider } = opening;
+        let Opening { answer, before, look, stream, idle, provider } = opening;
         let keepalive = match stream {
             true => call.rules.timeouts.keepalive,
             false => Duration::ZERO,
@@ -152,7 +184,7 @@ impl<A: Answer> Passage<A> {
         Self {
             answer,
             before,
-            tap,
+            tap: look.tap(&call),
             stream,
             call,
             trail,
