@@ -47,10 +47,7 @@ fn version(version: Version) -> &'static str {
 
 fn who(line: &mut Line<'_>, trail: &Trail) {
     if let Some((rules, id)) = trail.caller.get() {
-        let key = rules.keyring.key(*id);
-        line.text(field!("key"), &key.name);
-        line.maybe(field!("owner"), key.owner.as_deref());
-        line.maybe(field!("team"), key.team.as_deref());
+        line.written(&rules.keyring.key(*id).recorded);
     }
 }
 
@@ -64,8 +61,7 @@ fn what(line: &mut Line<'_>, trail: &Trail) {
         line.number(field!("bytes_in"), trail.bytes_in.load(Relaxed));
     }
     if let Some(target) = trail.served.get() {
-        line.text(field!("provider"), &target.provider.name);
-        line.text(field!("route"), &target.series.model);
+        line.written(&target.series.recorded);
     }
     let attempts = trail.attempts.load(Relaxed);
     if attempts > 0 {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::agent::Agent;
 use crate::snapshot::KeyId;
 use crate::snapshot::routes::Pattern;
+use crate::telemetry::access_log::Written;
 use crate::telemetry::metrics::UnmeteredSeries;
 
 /// SHA-256 of a key.
@@ -47,6 +48,8 @@ pub struct Key {
     pub owner: Option<Arc<str>>,
     /// The team it belongs to.
     pub team: Option<Arc<str>>,
+    /// All three, as the access log has them.
+    pub recorded: Written,
     /// The agents it is bound to; empty: any.
     pub agents: Vec<Agent>,
     /// The models it may use; empty: any that is configured.

@@ -198,6 +198,29 @@ macro_rules! field {
     };
 }
 
+/// Texts that many records have alike, written once.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Written(Box<[u8]>);
+
+impl Written {
+    /// Those that are there.
+    #[must_use]
+    pub fn texts<const N: usize>(fields: [(Field, Option<&str>); N]) -> Self {
+        let mut out = Vec::new();
+        let mut line = Line { out: &mut out };
+        for (name, value) in fields {
+            line.maybe(name, value);
+        }
+        Self(out.into_boxed_slice())
+    }
+}
+
+impl fmt::Debug for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.0))
+    }
+}
+
 /// One record being written: an object, field by field.
 pub struct Line<'b> {
     out: &'b mut Vec<u8>,
@@ -304,6 +327,11 @@ impl<'b> Line<'b> {
             write_number(self.out, value);
         }
         self.out.push(b'}');
+    }
+
+    /// Fields that were written before.
+    pub fn written(&mut self, fields: &Written) {
+        self.out.extend_from_slice(&fields.0);
     }
 
     /// The end of the record and of its line.

@@ -11,9 +11,11 @@ use std::time::Duration;
 
 use crate::agent::Agent;
 use crate::error::Kind;
+use crate::field;
 use crate::protocol::Dialect;
 use crate::protocol::unmetered::{Operation, SERVICE_COUNT, service};
 use crate::protocol::usage::Usage;
+use crate::telemetry::access_log::Written;
 use crate::telemetry::histogram::Histogram;
 
 /// Targets that get series of their own; what a reload adds beyond counts under `other`.
@@ -108,6 +110,8 @@ pub struct RouteSeries {
     pub provider: Arc<str>,
     /// Label.
     pub model: Arc<str>,
+    /// Both, as the access log has them.
+    pub recorded: Written,
     cores: usize,
     // By agent and dialect; most pairs never occur, so they cost nothing until they do.
     voices: [OnceLock<Box<[Cells]>>; VOICES],
@@ -175,7 +179,8 @@ impl Metrics {
             _ => return Arc::clone(&routes[MAX_ROUTES]),
         };
         let voices = [const { OnceLock::new() }; VOICES];
-        let series = Arc::new(RouteSeries { provider, model, cores: self.cores.len(), voices });
+        let recorded = Written::texts([(field!("provider"), Some(&*provider)), (field!("route"), Some(&*model))]);
+        let series = Arc::new(RouteSeries { provider, model, recorded, cores: self.cores.len(), voices });
         routes.push(Arc::clone(&series));
         series
     }

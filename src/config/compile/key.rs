@@ -10,10 +10,12 @@ use super::model::Models;
 use super::{Context, Entry, agent, entries, name, secret};
 use crate::config::schema;
 use crate::config::units::{At, Expiry};
+use crate::field;
 use crate::snapshot::KeyId;
 use crate::snapshot::key::checksum_holds;
 use crate::snapshot::keyring::{Digest, Key, Keyring, digest};
 use crate::snapshot::routes::Pattern;
+use crate::telemetry::access_log::Written;
 use crate::telemetry::clock;
 
 /// Below this a key that somebody made up can be guessed.
@@ -44,10 +46,18 @@ pub fn keyring(cx: &mut Context<'_>, list: &[At<schema::Key>], models: &Models) 
             cx.error(label.at, entry.field("name"), format!("two keys are named {}", **label)).hint(hint);
         }
         let expires = expires.as_ref().map(|at| expiry(cx, entry, at, now));
+        let owner = owner.as_ref().and_then(|owner| words.word(name(cx, entry, "owner", owner)?));
+        let team = team.as_ref().and_then(|team| words.word(name(cx, entry, "team", team)?));
+        let recorded = Written::texts([
+            (field!("key"), Some(label.as_str())),
+            (field!("owner"), owner.as_deref()),
+            (field!("team"), team.as_deref()),
+        ]);
         let key = Key {
             name: label.as_str().into(),
-            owner: owner.as_ref().and_then(|owner| words.word(name(cx, entry, "owner", owner)?)),
-            team: team.as_ref().and_then(|team| words.word(name(cx, entry, "team", team)?)),
+            owner,
+            team,
+            recorded,
             agents: agents.iter().map(|name| agent(name.value)).collect(),
             models: self::patterns(cx, entry, patterns, models, &mut words),
             expires,
