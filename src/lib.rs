@@ -4,6 +4,7 @@
 
 pub mod error;
 pub mod message;
+pub mod money;
 pub mod telemetry;
 
 pub mod agent;

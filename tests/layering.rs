@@ -33,6 +33,7 @@ const EVERY_POLICY: &[&str] = &[
 
 const LAYERS: &[Layer] = &[
     ("error", &[], "facts"),
+    ("money", &[], "whole pico-dollars"),
     ("message", &[], "heads, whatever carries them"),
     ("telemetry", &["agent", "error", "protocol"], "their names are the labels"),
     ("agent", &["message", "protocol"], "pure"),
@@ -42,7 +43,7 @@ const LAYERS: &[Layer] = &[
         "pure: no I/O, no clock, no config; which agent reads a refusal decides its words",
     ),
     ("provider", &["protocol"], "facts, no sockets"),
-    ("ledger", &["error", "protocol"], "knows no HTTP"),
+    ("ledger", &["error", "money", "protocol"], "knows no HTTP"),
     ("owned", &["protocol", "telemetry"], "whose ids are; a file and a thread, no HTTP"),
     (
         "snapshot",
@@ -62,7 +63,7 @@ const LAYERS: &[Layer] = &[
     ("journey", &["call", "error", "listen", "message", "policy", "policy/*", "upstream"], "strings them together"),
     (
         "config",
-        &["agent", "error", "ledger", "protocol", "provider", "snapshot", "telemetry", "tls"],
+        &["agent", "error", "ledger", "money", "protocol", "provider", "snapshot", "telemetry", "tls"],
         "compiles what was written into what is read",
     ),
     (

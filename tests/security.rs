@@ -174,6 +174,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("http1/lines.rs USUAL", "a step"),
     ("message.rs BASIS", "a hash's"),
     ("message.rs HIGH", "a mask"),
+    ("money.rs DECIMALS", "a unit"),
     ("message.rs ONES", "a mask"),
     ("message.rs SPARE", "a step"),
     ("owned/book.rs SECOND", "a numbering"),

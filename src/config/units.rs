@@ -17,6 +17,8 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use crate::money::{NotMoney, Pico};
+
 /// Separates what is wrong from what to do in the text of a parse error, which has room for one text only.
 pub const HINT: &str = "\nhint: ";
 
@@ -158,6 +160,42 @@ impl JsonSchema for Size {
             "anyOf": [
                 { "type": "integer", "minimum": 0 },
                 { "type": "string", "pattern": "^[0-9]+ ?(B|[KMG]i?B)$", "examples": ["32MiB", "1GiB"] },
+            ],
+        })
+    }
+}
+
+/// An amount of money, in dollars.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dollars(pub Pico);
+
+impl<'de> Deserialize<'de> for Dollars {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = match toml::Value::deserialize(deserializer)? {
+            toml::Value::String(text) => text,
+            toml::Value::Integer(dollars) => dollars.to_string(),
+            // Not arithmetic: a float's shortest text is the one that was written, for up to 15 digits, and an amount with
+            // more is refused where it matters (it has too many decimals, or is too large).
+            toml::Value::Float(written) => written.to_string(),
+            _ => String::new(),
+        };
+        text.parse()
+            .map(Self)
+            .map_err(|why: NotMoney| D::Error::custom(format!("{why}{HINT}dollars, as in 25, 0.25 or \"$0.25\"")))
+    }
+}
+
+impl JsonSchema for Dollars {
+    fn schema_name() -> Cow<'static, str> {
+        "Dollars".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "An amount in US dollars, at most twelve decimals.",
+            "anyOf": [
+                { "type": "number", "minimum": 0 },
+                { "type": "string", "pattern": r"^\$?[0-9]+(\.[0-9]+)?$", "examples": ["$25", "0.25"] },
             ],
         })
     }
@@ -398,6 +436,36 @@ mod tests {
             ("18446744073709551615KiB", None),
         ] {
             assert_eq!(Size::parse(text).map(|s| s.0), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn dollars() {
+        #[derive(Debug, Deserialize)]
+        struct Row {
+            x: Dollars,
+        }
+        for (written, want) in [
+            ("25", Ok(25_000_000_000_000)),
+            ("0.25", Ok(250_000_000_000)),
+            ("0.1", Ok(100_000_000_000)),
+            ("0.000035", Ok(35_000_000)),
+            ("1e-6", Ok(1_000_000)),
+            ("123456789e-8", Ok(1_234_567_890_000)),
+            ("\"$0.25\"", Ok(250_000_000_000)),
+            ("\"0.25\"", Ok(250_000_000_000)),
+            ("-1", Err("an amount below zero")),
+            ("-0.5", Err("an amount below zero")),
+            ("nan", Err("not an amount in dollars")),
+            ("inf", Err("not an amount in dollars")),
+            ("1e300", Err("an amount above 18 million dollars")),
+            ("1e-13", Err("an amount with more than twelve decimals")),
+            ("true", Err("not an amount in dollars")),
+            ("\"25 EUR\"", Err("not an amount in dollars")),
+        ] {
+            let got = toml::from_str::<Row>(&format!("x = {written}")).map(|row| row.x.0.pico());
+            let got = got.map_err(|e| e.message().split(HINT).next().unwrap_or_default().to_owned());
+            assert_eq!(got, want.map_err(str::to_owned), "{written}");
         }
     }
 
