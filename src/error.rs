@@ -5,8 +5,13 @@
 //! `match`, so a new variant does not build until somebody has decided whose fault it is, whether another target may be
 //! tried, and which label it counts under. No variant carries a secret, a URL or a provider's account.
 
+pub mod limit;
+
 use std::fmt;
 use std::time::Duration;
+
+pub use limit::LimitError;
+use limit::Measure;
 
 /// A call that was not answered by its provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +24,8 @@ pub enum Error {
     Body(BodyError),
     /// Which model, and may this key use it?
     Model(ModelError),
+    /// Which limit or budget stands in the way?
+    Limit(LimitError),
     /// What did the upstream do?
     Upstream(UpstreamError),
     /// What is the matter with us?
@@ -280,7 +287,8 @@ impl Error {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Request(RequestError::UnmeteredUnserved { .. }) => Fault::Operator,
-            Self::Key(_) | Self::Request(_) | Self::Body(_) => Fault::Caller,
+            Self::Limit(LimitError::Unpriced { .. }) => Fault::Operator,
+            Self::Key(_) | Self::Request(_) | Self::Body(_) | Self::Limit(_) => Fault::Caller,
             Self::Model(e) => match e {
                 ModelError::Unknown { .. } | ModelError::NotAllowed { .. } => Fault::Caller,
                 ModelError::DialectUnserved { .. } => Fault::Operator,
@@ -314,7 +322,9 @@ impl Error {
                 | UpstreamError::Saturated { .. }
                 | UpstreamError::BrokenOff { .. } => true,
             },
-            Self::Key(_) | Self::Request(_) | Self::Body(_) | Self::Model(_) | Self::Gateway(_) => false,
+            Self::Key(_) | Self::Request(_) | Self::Body(_) | Self::Model(_) | Self::Limit(_) | Self::Gateway(_) => {
+                false
+            }
         }
     }
 
@@ -355,6 +365,18 @@ impl Error {
                 ModelError::Unknown { .. } => Kind::ModelUnknown,
                 ModelError::NotAllowed { .. } => Kind::ModelNotAllowed,
                 ModelError::DialectUnserved { .. } => Kind::DialectUnserved,
+            },
+            Self::Limit(e) => match e {
+                LimitError::Full(full) => match full.measure {
+                    Measure::Requests => Kind::RequestLimit,
+                    Measure::InputTokens => Kind::InputTokenLimit,
+                    Measure::OutputTokens => Kind::OutputTokenLimit,
+                    Measure::Tokens => Kind::TokenLimit,
+                    Measure::Concurrent => Kind::ConcurrencyLimit,
+                },
+                LimitError::BudgetSpent(_) => Kind::BudgetSpent,
+                LimitError::Unpriced { .. } => Kind::Unpriced,
+                LimitError::Repeated { .. } => Kind::Repeated,
             },
             Self::Upstream(e) => match e {
                 UpstreamError::ConnectFailed { .. } => Kind::ConnectFailed,
@@ -426,6 +448,14 @@ kinds! {
     ModelUnknown = "model_unknown",
     ModelNotAllowed = "model_not_allowed",
     DialectUnserved = "dialect_unserved",
+    RequestLimit = "request_limit",
+    InputTokenLimit = "input_token_limit",
+    OutputTokenLimit = "output_token_limit",
+    TokenLimit = "token_limit",
+    ConcurrencyLimit = "concurrency_limit",
+    BudgetSpent = "budget_spent",
+    Unpriced = "unpriced",
+    Repeated = "repeated",
     ConnectFailed = "connect_failed",
     UpstreamHungUp = "upstream_hung_up",
     UpstreamSilent = "upstream_silent",
@@ -459,6 +489,13 @@ impl fmt::Display for Error {
             Self::Upstream(UpstreamError::CredentialRefused { provider, status }) => {
                 write!(f, "{}: {provider} answered {status}", self.kind().label())
             }
+            Self::Limit(LimitError::Full(full)) => {
+                write!(f, "{}: {} {}", self.kind().label(), full.level.label(), full.name)
+            }
+            Self::Limit(LimitError::BudgetSpent(spent)) => {
+                write!(f, "{}: {} {}", self.kind().label(), spent.level.label(), spent.name)
+            }
+            Self::Limit(LimitError::Unpriced { what, .. }) => write!(f, "{}: {what}", self.kind().label()),
             _ => f.write_str(self.kind().label()),
         }
     }
@@ -473,4 +510,7 @@ macro_rules! lift {
         }
     )+ };
 }
-lift!(KeyError => Key, RequestError => Request, BodyError => Body, ModelError => Model, UpstreamError => Upstream, GatewayError => Gateway);
+lift!(
+    KeyError => Key, RequestError => Request, BodyError => Body, ModelError => Model, LimitError => Limit,
+    UpstreamError => Upstream, GatewayError => Gateway
+);

@@ -7,6 +7,7 @@
 //! Invariant: no answer holds a secret, a URL or a provider's account; every body is one JSON object in the client's
 //! dialect. Deliberately not here: providers' own errors, which pass untouched where the dialect is theirs.
 
+mod limits;
 mod shape;
 mod table;
 mod wording;
@@ -16,7 +17,7 @@ use http::StatusCode;
 
 use super::Dialect;
 use crate::agent::Agent;
-use crate::error::Error;
+use crate::error::{Error, LimitError};
 use crate::message::name::{CONNECTION, CONTENT_TYPE};
 use crate::message::{Fields, Name, Response};
 
@@ -36,12 +37,12 @@ pub fn problem(dialect: Dialect, agent: Agent, error: &Error, request_id: &str) 
     Response {
         // Every status is a literal of the table; the tests walk through all of them.
         status: StatusCode::from_u16(face.cell.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
-        fields: fields(dialect, &face, request_id),
+        fields: fields(dialect, &face, error, request_id),
         body: Bytes::from(shape::body(dialect, &face, error, request_id)),
     }
 }
 
-fn fields(dialect: Dialect, face: &table::Face, request_id: &str) -> Fields {
+fn fields(dialect: Dialect, face: &table::Face, error: &Error, request_id: &str) -> Fields {
     let mut fields = Fields::with_capacity(8, 256);
     fields.add(CONTENT_TYPE, b"application/json");
     fields.add(if dialect == Dialect::Anthropic { REQUEST_ID } else { X_REQUEST_ID }, request_id.as_bytes());
@@ -56,6 +57,9 @@ fn fields(dialect: Dialect, face: &table::Face, request_id: &str) -> Fields {
     }
     if face.close {
         fields.add(CONNECTION, b"close");
+    }
+    if let Error::Limit(LimitError::Full(full)) = error {
+        limits::add(&mut fields, dialect, full);
     }
     fields
 }

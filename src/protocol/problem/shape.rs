@@ -23,7 +23,7 @@ pub fn body(dialect: Dialect, face: &Face, error: &Error, request_id: &str) -> V
             out.say(r#"{"type":"error","error":{"type":""#);
             out.say(face.cell.code);
             out.say(r#"","message":""#);
-            wording::message(&mut out, error, face.retry_after, request_id);
+            wording::message(&mut out, dialect, error, face.retry_after, request_id);
             out.say(if face.cell.stop == Stop::Details {
                 r#"","details":{"error_code":"dlp_request_denied"}}"#
             } else {
@@ -35,7 +35,7 @@ pub fn body(dialect: Dialect, face: &Face, error: &Error, request_id: &str) -> V
         }
         Dialect::Chat | Dialect::Responses => {
             out.say(r#"{"error":{"message":""#);
-            wording::message(&mut out, error, face.retry_after, request_id);
+            wording::message(&mut out, dialect, error, face.retry_after, request_id);
             out.say(r#"","type":""#);
             out.say(openai_type(face.cell.status));
             out.say(r#"","param":null,"code":"#);
@@ -51,7 +51,7 @@ pub fn body(dialect: Dialect, face: &Face, error: &Error, request_id: &str) -> V
             out.say(r#"{"error":{"code":"#);
             out.number(u64::from(face.cell.status));
             out.say(r#","message":""#);
-            wording::message(&mut out, error, face.retry_after, request_id);
+            wording::message(&mut out, dialect, error, face.retry_after, request_id);
             out.say(r#"","status":""#);
             out.say(face.cell.code);
             out.say("\"");
@@ -78,9 +78,16 @@ fn openai_type(status: u16) -> &'static str {
 }
 
 /// Appends to a JSON string.
+#[derive(Default)]
 pub struct Writer(Vec<u8>);
 
 impl Writer {
+    /// All of it.
+    #[cfg(test)]
+    pub fn written(self) -> String {
+        String::from_utf8(self.0).expect("text")
+    }
+
     /// Text of ours, which needs no escapes: the tests parse every sentence.
     pub fn say(&mut self, text: &'static str) {
         self.0.extend_from_slice(text.as_bytes());
@@ -118,6 +125,32 @@ impl Writer {
     /// In decimal.
     pub fn number(&mut self, n: u64) {
         self.0.extend_from_slice(itoa::Buffer::new().format(n).as_bytes());
+    }
+
+    /// Money in micro-dollars, as dollars: cents, and more places only where they say something.
+    pub fn dollars(&mut self, micros: u64) {
+        self.say("$");
+        self.number(micros / 1_000_000);
+        let fraction = format!("{:06}", micros % 1_000_000);
+        let shown = fraction.trim_end_matches('0').len().max(2);
+        self.0.push(b'.');
+        self.0.extend_from_slice(&fraction.as_bytes()[..shown]);
+    }
+
+    /// A time in seconds, in the two largest units that say something.
+    pub fn span(&mut self, seconds: u64) {
+        let units = [(86_400, " d"), (3_600, " h"), (60, " min"), (1, " s")];
+        let largest = units.iter().position(|(unit, _)| seconds >= *unit).unwrap_or(3);
+        let (unit, name) = units[largest];
+        self.number(seconds / unit);
+        self.say(name);
+        if let Some((smaller, name)) = units.get(largest + 1)
+            && seconds % unit / smaller > 0
+        {
+            self.say(" ");
+            self.number(seconds % unit / smaller);
+            self.say(name);
+        }
     }
 
     /// A number of bytes, in the largest unit that divides it.

@@ -14,9 +14,14 @@
 
 use std::time::Duration;
 
+use crate::error::limit::Full;
+
 use crate::agent::Agent;
-use crate::error::{BodyError, Error, GatewayError, KeyError, ModelError, RequestError, UpstreamError};
+use crate::error::{BodyError, Error, GatewayError, KeyError, LimitError, ModelError, RequestError, UpstreamError};
 use crate::protocol::Dialect;
+
+/// Longest wait that is said.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// The outside of a refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +75,7 @@ pub fn face(dialect: Dialect, agent: Agent, error: &Error) -> Face {
         )
         | Error::Key(KeyError::TooManyFailed { retry_after: wait }) => retry_after = Some(seconds(*wait)),
         Error::Request(RequestError::MethodNotAllowed { allow: method }) => allow = Some(*method),
+        Error::Limit(LimitError::Full(full)) if passes_soon(full) => retry_after = full.retry_after.map(seconds),
         _ => {}
     }
     Face { cell, retry_after, close: row.close, allow }
@@ -119,6 +125,12 @@ fn row(error: &Error) -> &'static Row {
         Error::Model(e) => match e {
             ModelError::Unknown { .. } | ModelError::DialectUnserved { .. } => &MODEL_UNKNOWN,
             ModelError::NotAllowed { .. } => &MODEL_REFUSED,
+        },
+        Error::Limit(e) => match e {
+            LimitError::Full(full) if passes_soon(full) => &TOO_MANY,
+            LimitError::Full(_) | LimitError::BudgetSpent(_) => &BUDGET_SPENT,
+            LimitError::Unpriced { .. } => &FORBIDDEN_CALL,
+            LimitError::Repeated { .. } => &BAD_REQUEST,
         },
         Error::Upstream(e) => match e {
             UpstreamError::ConnectFailed { .. }
@@ -200,6 +212,20 @@ const FORBIDDEN: Row = Row {
 };
 
 static AGENT_REFUSED: Row = FORBIDDEN;
+
+static FORBIDDEN_CALL: Row = FORBIDDEN;
+
+/// What will not pass for a while must not look as if it would: agents repeat a 429, or sleep through it without a word.
+/// Codex repeats a 402, and would put its own words around a 429 of its own kind. Gemini CLI shows the bare sentence only if
+/// that ends with a wait of more than five minutes (see the wording).
+static BUDGET_SPENT: Row = Row {
+    anthropic: cell(402, "billing_error"),
+    chat: cell(402, "insufficient_quota"),
+    responses: cell(402, "insufficient_quota"),
+    codex: cell(403, "inference_hook_denied"),
+    gemini: cell(403, "PERMISSION_DENIED"),
+    ..PLAIN
+};
 
 static UNMETERED: Row = FORBIDDEN;
 
@@ -325,6 +351,12 @@ static INTERNAL: Row = Row {
     wait: Some(5),
     ..PLAIN
 };
+
+/// Whether a full window is worth waiting for: beyond a minute it is as good as a budget that is used up, since agents stop
+/// or sleep silently.
+pub fn passes_soon(full: &Full) -> bool {
+    full.retry_after.is_some_and(|wait| wait <= LONGEST_WAIT)
+}
 
 /// Whole seconds, rounded up (a client that comes a moment early is refused again), and at most a minute: beyond that,
 /// agents stop or sleep silently.

@@ -17,6 +17,7 @@ fn problem(dialect: Dialect, agent: Agent, error: &Error, request_id: &str) -> h
     assert_eq!(response.headers().len(), refusal.fields.len(), "each field once");
     response
 }
+use crate::error::limit::{BudgetSpent, Full, Level, LimitError, Measure, Period};
 use crate::error::{BodyError, GatewayError, KeyError, Kind, ModelError, RequestError, UpstreamError};
 
 /// Every error, with names as an operator writes them.
@@ -25,6 +26,7 @@ fn errors() -> Vec<Error> {
 }
 
 fn samples(key: &str, model: &str, provider: &str, path: &str) -> Vec<Error> {
+    let name = key;
     let (key, model, provider) = (|| key.into(), || model.into(), || provider.into());
     vec![
         KeyError::Missing.into(),
@@ -59,6 +61,17 @@ fn samples(key: &str, model: &str, provider: &str, path: &str) -> Vec<Error> {
         ModelError::Unknown { model: model() }.into(),
         ModelError::NotAllowed { model: model(), key: key() }.into(),
         ModelError::DialectUnserved { model: model(), provider: provider(), dialect: "chat" }.into(),
+        full(name, Level::Key, Measure::Requests, Some(12)),
+        full(name, Level::Team, Measure::InputTokens, Some(60)),
+        full(name, Level::Owner, Measure::OutputTokens, Some(61)),
+        full(name, Level::Organisation, Measure::Tokens, None),
+        full(name, Level::Agent, Measure::Concurrent, Some(2)),
+        spent(name, Level::Team, Period::Month, 0, Some("2026-12-01T00:00:00+01:00")),
+        spent(name, Level::Key, Period::Rolling(5 * 3600), 120_000, Some("2026-11-25T03:00:00Z")),
+        spent(name, Level::Model, Period::Total, 0, None),
+        LimitError::Unpriced { what: model(), tool: false }.into(),
+        LimitError::Unpriced { what: "web_search".into(), tool: true }.into(),
+        LimitError::Repeated { times: 31 }.into(),
         UpstreamError::ConnectFailed { provider: provider(), why: "connection refused".into() }.into(),
         UpstreamError::HungUp { provider: provider(), reused: true }.into(),
         UpstreamError::Silent { provider: provider() }.into(),
@@ -73,6 +86,31 @@ fn samples(key: &str, model: &str, provider: &str, path: &str) -> Vec<Error> {
         UpstreamError::Saturated { provider: "acme".into() }.into(),
         GatewayError::Internal { what: "a secret of the log" }.into(),
     ]
+}
+
+fn full(name: &str, level: Level, measure: Measure, seconds: Option<u64>) -> Error {
+    let window = Duration::from_secs(if measure == Measure::Concurrent { 0 } else { 90 * 60 });
+    let left = u64::from(measure != Measure::Requests);
+    let (retry_after, resets_at) = (seconds.map(Duration::from_secs), seconds.map(|wait| 1_795_564_800 + wait));
+    let name = name.into();
+    LimitError::Full(Box::new(Full {
+        level,
+        name,
+        measure,
+        limit: 500,
+        left,
+        wanted: 20,
+        window,
+        retry_after,
+        resets_at,
+    }))
+    .into()
+}
+
+fn spent(name: &str, level: Level, period: Period, left: u64, resets: Option<&str>) -> Error {
+    let resets = resets.map(|at| (at.into(), Duration::from_secs(7200)));
+    let (name, cap, wanted) = (name.into(), 500_000_000, 800_001);
+    LimitError::BudgetSpent(Box::new(BudgetSpent { level, name, period, cap, left, wanted, resets })).into()
 }
 
 #[test]
@@ -195,7 +233,13 @@ fn keeps_the_rules(dialect: Dialect, agent: Agent, error: &Error) {
     assert!(is_one_line(&message), "{cell}");
     assert!(message.len() <= 600, "{cell}");
     let text = message.to_lowercase();
-    assert!(TRIGGERS.iter().all(|trigger| !text.contains(trigger)), "{cell}");
+    // Gemini CLI is to stop at a budget, and does at a wait of more than five minutes.
+    let bare = dialect == Dialect::Gemini && status == 403 && text.contains(" please retry in ");
+    if bare {
+        let wait = text.rsplit_once("please retry in ").unwrap().1.strip_suffix("s.").unwrap();
+        assert!(wait.parse::<u64>().unwrap() > 300, "{cell}");
+    }
+    assert!(TRIGGERS.iter().all(|trigger| bare || !text.contains(trigger)), "{cell}");
     assert!(!text.contains("secret") && !text.contains("http://") && !text.contains("refused;"), "{cell}");
 
     assert_eq!(headers["content-type"], "application/json");
@@ -276,6 +320,62 @@ fn waits_are_whole_seconds_that_are_not_too_short() {
         let error = GatewayError::BodiesFull { retry_after: Duration::from_millis(ms) }.into();
         let response = problem(Dialect::Gemini, Agent::GeminiCli, &error, "r");
         assert_eq!(response.headers()["retry-after"], seconds.to_string(), "{ms} ms");
+    }
+}
+
+#[test]
+fn a_limit_has_the_headers_of_its_dialect() {
+    let rows = [
+        (Dialect::Anthropic, Measure::Requests, "anthropic-ratelimit-requests", "2026-11-25T00:00:12Z"),
+        (Dialect::Anthropic, Measure::InputTokens, "anthropic-ratelimit-input-tokens", "2026-11-25T00:00:12Z"),
+        (Dialect::Anthropic, Measure::OutputTokens, "anthropic-ratelimit-output-tokens", "2026-11-25T00:00:12Z"),
+        (Dialect::Anthropic, Measure::Tokens, "anthropic-ratelimit-tokens", "2026-11-25T00:00:12Z"),
+        (Dialect::Chat, Measure::Requests, "x-ratelimit-requests", "12s"),
+        (Dialect::Responses, Measure::OutputTokens, "x-ratelimit-tokens", "12s"),
+    ];
+    for (dialect, measure, name, reset) in rows {
+        let refusal = super::problem(dialect, Agent::Other, &full("a", Level::Key, measure, Some(12)), "r").fields;
+        let value = |part: &str| {
+            let name = match name.strip_prefix("x-ratelimit-") {
+                Some(what) => format!("x-ratelimit-{part}-{what}"),
+                None => format!("{name}-{part}"),
+            };
+            let found = refusal.iter().find(|field| field.name == name.as_bytes());
+            found.map(|field| String::from_utf8(field.value.to_vec()).unwrap())
+        };
+        let left = if measure == Measure::Requests { "0" } else { "1" };
+        assert_eq!(value("limit").as_deref(), Some("500"), "{dialect:?} {measure:?}");
+        assert_eq!(value("remaining").as_deref(), Some(left), "{dialect:?} {measure:?}");
+        assert_eq!(value("reset").as_deref(), Some(reset), "{dialect:?} {measure:?}");
+    }
+    for (dialect, measure) in [(Dialect::Gemini, Measure::Tokens), (Dialect::Chat, Measure::Concurrent)] {
+        let refusal = super::problem(dialect, Agent::Other, &full("a", Level::Key, measure, Some(12)), "r").fields;
+        assert!(refusal.iter().all(|field| !field.name.starts_with(b"x-ratelimit")), "{refusal:?}");
+    }
+}
+
+#[test]
+fn money_and_time_are_readable() {
+    let rows = [(0, "$0.00"), (1, "$0.000001"), (500_000_000, "$500.00"), (1_230_000, "$1.23"), (999_999, "$0.999999")];
+    for (micros, text) in rows {
+        let mut out = shape::Writer::default();
+        out.dollars(micros);
+        assert_eq!(out.written(), text);
+    }
+    let rows = [
+        (0, "0 s"),
+        (59, "59 s"),
+        (60, "1 min"),
+        (90, "1 min 30 s"),
+        (3_599, "59 min 59 s"),
+        (5_400, "1 h 30 min"),
+        (7_201, "2 h"),
+        (90_000, "1 d 1 h"),
+    ];
+    for (seconds, text) in rows {
+        let mut out = shape::Writer::default();
+        out.span(seconds);
+        assert_eq!(out.written(), text);
     }
 }
 

@@ -2,19 +2,22 @@
 //!
 //! Invariant: one line, in plain words, that names at most the key's *name*, the model, and a provider as the operator calls
 //! it. It avoids the phrases by which agents recognise other failures ("credit balance is too low", "limit: 0", "Please
-//! retry in", "exhausted your capacity", "capacity exceeded").
+//! retry in", "exhausted your capacity", "capacity exceeded"), but where one is meant.
+
+mod limit;
 
 use super::shape::Writer;
 use crate::error::{BodyError, Error, GatewayError, KeyError, ModelError, RequestError, UpstreamError};
-use crate::protocol::MAX_DEPTH;
+use crate::protocol::{Dialect, MAX_DEPTH};
 
 /// Writes the message. `wait` is the one in the headers, so that both say the same.
-pub fn message(out: &mut Writer, error: &Error, wait: Option<u32>, request_id: &str) {
+pub fn message(out: &mut Writer, dialect: Dialect, error: &Error, wait: Option<u32>, request_id: &str) {
     match error {
         Error::Key(e) => key(out, e),
         Error::Request(e) => request(out, e),
         Error::Body(e) => body(out, e),
         Error::Model(e) => model(out, e),
+        Error::Limit(e) => limit::message(out, dialect, e),
         Error::Upstream(e) => upstream(out, e),
         Error::Gateway(GatewayError::Draining) => out.say("Tollgate is restarting"),
         Error::Gateway(GatewayError::BodiesFull { .. }) => {
