@@ -71,6 +71,12 @@ const FIXED: &[Fixed] = &[
     ("connections handed to another core that wait there", "listen/place.rs", "INBOX", Count),
     ("a PROXY protocol header's addresses and extensions", "listen/peer.rs", "LONGEST", Bytes),
     ("a request's head", "listen/http1/head.rs", "LONGEST", Bytes),
+    (
+        "a wait that a refusal names; what takes longer is worded as a budget",
+        "protocol/problem/table.rs",
+        "LONGEST_WAIT",
+        Time,
+    ),
     ("its lines, and those of an answer's head", "http1/lines.rs", "MOST", Count),
     ("of a refused upload, read on behind the refusal", "listen/http1/mod.rs", "READ_ON_BYTES", Bytes),
     ("the same in time", "listen/http1/mod.rs", "READ_ON_TIME", Time),
