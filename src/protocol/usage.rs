@@ -16,21 +16,71 @@ use serde::Deserialize;
 
 use lenient::{Count, Object};
 
-/// Tokens of one answer, by kind.
+/// What one answer used, by kind, and what it says of its price class.
+///
+/// The kinds of tokens add up: `input + cache_read + cache_write + cache_write_1h + cache_write_12h` is all that went in,
+/// `output` all that came out. What is called a part is inside its whole, and never more than it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Input neither read from nor written to a cache.
     pub input: u64,
     /// Input read from a prompt cache.
     pub cache_read: u64,
-    /// Input written to a prompt cache for five minutes, or for a time that the provider does not name.
+    /// Input written to a prompt cache for the provider's shortest time (Anthropic 5 minutes, OpenAI 30), or for one that it
+    /// does not name.
     pub cache_write: u64,
-    /// Input written to a prompt cache for an hour.
+    /// Input written to a prompt cache for an hour (Anthropic).
     pub cache_write_1h: u64,
+    /// Input written to a prompt cache for twelve hours (OpenAI).
+    pub cache_write_12h: u64,
     /// Output, reasoning included.
     pub output: u64,
     /// The part of `output` that was reasoning.
     pub reasoning: u64,
+    /// The part of `input` that was sound.
+    pub audio_input: u64,
+    /// The part of `output` that was sound.
+    pub audio_output: u64,
+    /// The part of `output` that was images.
+    pub image_output: u64,
+    /// Searches in the web (Gemini: queries, or one for a prompt grounded otherwise).
+    pub web_search: u32,
+    /// Pages fetched.
+    pub web_fetch: u32,
+    /// Searches on a map (Gemini).
+    pub map_search: u32,
+    /// Searches in stored files.
+    pub file_search: u32,
+    /// Runs of code at the provider.
+    pub code_execution: u32,
+    /// Images that a tool made.
+    pub image_generation: u32,
+    /// Uses of server tools that are none of these.
+    pub other_tools: u32,
+    /// The price class.
+    pub tier: Tier,
+    /// Anthropic's `speed: "fast"`.
+    pub fast: bool,
+    /// Anthropic's `inference_geo: "us"`.
+    pub us: bool,
+}
+
+/// In which price class an answer was made, as it says itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Tier {
+    /// Nothing said.
+    #[default]
+    Unsaid,
+    /// What everybody gets.
+    Standard,
+    /// Later and cheaper.
+    Batch,
+    /// Cheaper, when there is room.
+    Flex,
+    /// Dearer, and sooner.
+    Priority,
+    /// One that we do not know.
+    Other,
 }
 
 /// Anthropic's `usage`, as far as it is known: a stream tells it in pieces.
@@ -95,6 +145,7 @@ impl AnthropicUsage {
             cache_write_1h,
             output,
             reasoning: self.output_tokens_details.0.thinking_tokens.or_zero().min(output),
+            ..Usage::default()
         })
     }
 }
@@ -202,6 +253,6 @@ impl Usage {
     /// `prompt` includes the cache kinds.
     fn inclusive(prompt: u64, cache_read: u64, cache_write: u64, output: u64, reasoning: u64) -> Self {
         let input = prompt.saturating_sub(cache_read).saturating_sub(cache_write);
-        Self { input, cache_read, cache_write, cache_write_1h: 0, output, reasoning }
+        Self { input, cache_read, cache_write, output, reasoning, ..Self::default() }
     }
 }

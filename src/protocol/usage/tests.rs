@@ -12,7 +12,7 @@ fn usage(
     output: u64,
     reasoning: u64,
 ) -> Option<Usage> {
-    Some(Usage { input, cache_read, cache_write, cache_write_1h, output, reasoning })
+    Some(Usage { input, cache_read, cache_write, cache_write_1h, output, reasoning, ..Usage::default() })
 }
 
 fn anthropic(reports: &[&str]) -> Option<Usage> {
