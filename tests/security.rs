@@ -62,7 +62,10 @@ const SETTINGS: &[Setting] = &[
 ];
 
 /// Numbers in the same tables of the configuration that bound nothing that comes from outside.
-const OTHER_SETTINGS: &[(&str, &str)] = &[("listen.workers", "how many threads there are: one per core")];
+const OTHER_SETTINGS: &[(&str, &str)] = &[
+    ("budget.warn_at", "a part of the operator's own budgets"),
+    ("listen.workers", "how many threads there are: one per core"),
+];
 
 /// What a constant bounds, its file in `src/` and its name.
 type Fixed = (&'static str, &'static str, &'static str, Of);
@@ -71,6 +74,7 @@ const FIXED: &[Fixed] = &[
     ("connections handed to another core that wait there", "listen/place.rs", "INBOX", Count),
     ("a PROXY protocol header's addresses and extensions", "listen/peer.rs", "LONGEST", Bytes),
     ("a request's head", "listen/http1/head.rs", "LONGEST", Bytes),
+    ("limits, and budgets, of one account", "config/compile/accounts.rs", "MOST", Count),
     (
         "a wait that a refusal names; what takes longer is worded as a budget",
         "protocol/problem/table.rs",
@@ -168,6 +172,8 @@ const FIXED: &[Fixed] = &[
 const OTHERS: &[(&str, &str)] = &[
     ("cli/key/file.rs PATIENCE", "two commands that edit one file"),
     ("cli/mock.rs HOUR", "the simulator's"),
+    ("config/compile/accounts.rs LONGEST_ROLLING", "the operator's own"),
+    ("config/compile/accounts.rs LONGEST_WINDOW", "the operator's own"),
     ("cli/serve/handover.rs AT_ONCE", "the kernel's, in steps"),
     ("config/watch.rs PATIENCE", "settling of edits"),
     ("config/watch.rs QUIET", "settling of edits"),

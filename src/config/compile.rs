@@ -4,6 +4,7 @@
 //! it means; and a problem does not hide the next one, unless it is its cause. Series of metrics are bound last, so a file
 //! that does not compile leaves no trace.
 
+mod accounts;
 mod egress;
 mod key;
 mod listen;
@@ -100,6 +101,8 @@ struct Draft {
     snapshot: Snapshot,
     models: model::Models,
     unmetered: Option<unmetered::Chosen>,
+    #[expect(dead_code, reason = "the ledger takes it as soon as it has accounts")]
+    accounts: accounts::Accounts,
 }
 
 impl Draft {
@@ -114,8 +117,25 @@ impl Draft {
 }
 
 fn compile(cx: &mut Context<'_>, config: &Config) -> (Draft, Startup, Option<Arc<ServerConfig>>) {
-    let Config { version, listen, limits, timeouts, upstream, log, state, provider, model, unmetered, key, mount } =
-        config;
+    // `accounts` takes the other four.
+    let Config {
+        version,
+        listen,
+        limits,
+        timeouts,
+        upstream,
+        log,
+        state,
+        provider,
+        model,
+        unmetered,
+        key,
+        budget: _,
+        owner: _,
+        team: _,
+        organisation: _,
+        mount,
+    } = config;
     match version {
         Some(version) if **version == 1 => {}
         Some(version) => {
@@ -136,10 +156,11 @@ fn compile(cx: &mut Context<'_>, config: &Config) -> (Draft, Startup, Option<Arc
     let unmetered = unmetered::unmetered(cx, unmetered, key, &mut providers);
     let models = model::models(cx, model, providers);
     let keyring = key::keyring(cx, key, &models);
+    let accounts = accounts::accounts(cx, config);
     let mounts = mount::mounts(cx, mount);
     let routes = crate::snapshot::routes::Routes::default();
     let snapshot = Snapshot { generation: 0, keyring, routes, mounts, limits, timeouts };
-    (Draft { snapshot, models, unmetered }, startup, tls)
+    (Draft { snapshot, models, unmetered, accounts }, startup, tls)
 }
 
 fn limits(cx: &mut Context<'_>, limits: &schema::Limits) -> Limits {

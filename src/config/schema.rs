@@ -12,6 +12,10 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+pub mod accounts;
+
+pub use accounts::{Budget, BudgetDefaults, Limit, Mode, Organisation, Owner, Team, TeamAgent};
+
 use super::units::{Address, At, Expiry, HeaderText, Secret, Size, Time};
 
 /// Tollgate's configuration.
@@ -52,6 +56,18 @@ pub struct Config {
     /// Who may call. Without an entry nobody may.
     #[serde(default)]
     pub key: Vec<At<Key>>,
+    /// What all budgets have alike.
+    #[serde(default)]
+    pub budget: BudgetDefaults,
+    /// Developers that are held to limits and budgets.
+    #[serde(default)]
+    pub owner: Vec<At<Owner>>,
+    /// Teams that are held to limits and budgets.
+    #[serde(default)]
+    pub team: Vec<At<Team>>,
+    /// Organisations that are held to limits and budgets.
+    #[serde(default)]
+    pub organisation: Vec<At<Organisation>>,
     /// Path prefixes with a meaning of their own.
     #[serde(default)]
     pub mount: Vec<At<Mount>>,
@@ -347,6 +363,12 @@ pub struct Model {
     /// Only for calls in these APIs. Default: all that the provider speaks.
     #[serde(default)]
     pub dialects: Vec<At<DialectName>>,
+    /// Bounds on use, whoever asks for it.
+    #[serde(default)]
+    pub limits: Vec<At<Limit>>,
+    /// Money, whoever asks for it.
+    #[serde(default)]
+    pub budgets: Vec<At<Budget>>,
 }
 
 /// A virtual key: what an agent shows to Tollgate.
@@ -378,6 +400,12 @@ pub struct Key {
     /// It may also call what cannot be counted in tokens: files, batches, vector stores, containers, images, audio, videos,
     /// cached contents; of any model that the provider serves them with. Default: false.
     pub allow_unmetered: Option<At<bool>>,
+    /// Bounds on use.
+    #[serde(default)]
+    pub limits: Vec<At<Limit>>,
+    /// Money.
+    #[serde(default)]
+    pub budgets: Vec<At<Budget>>,
 }
 
 /// A key that another has taken the place of, under the same name.

@@ -27,7 +27,7 @@ pub fn keyring(cx: &mut Context<'_>, list: &[At<schema::Key>], models: &Models) 
     let mut words = Words::default();
     let now = clock::since_epoch().as_secs();
     for (entry, given) in entries("key", list) {
-        // `unmetered` binds the keys that may do that.
+        // `unmetered` binds the keys that may do that, `accounts` has limits and budgets.
         let schema::Key {
             name: label,
             owner,
@@ -39,6 +39,8 @@ pub fn keyring(cx: &mut Context<'_>, list: &[At<schema::Key>], models: &Models) 
             models: patterns,
             expires,
             allow_unmetered: _,
+            limits: _,
+            budgets: _,
         } = &given.value;
         name(cx, entry, "name", label);
         if let Some(first) = names.insert(label.as_str(), label.at) {

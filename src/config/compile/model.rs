@@ -108,7 +108,8 @@ fn compile<'s>(
     given: &'s At<schema::Model>,
     providers: &mut Providers<'_>,
 ) -> Option<(Draft, DialectSet, Vec<Name<'s>>)> {
-    let schema::Model { name: written, aliases, provider, upstream_model, dialects } = &given.value;
+    let schema::Model { name: written, aliases, provider, upstream_model, dialects, limits: _, budgets: _ } =
+        &given.value;
     let mut names: Vec<Name<'s>> = Vec::with_capacity(1 + aliases.len());
     if let Some(pattern) = pattern(cx, entry, "name", written) {
         names.push(("name".into(), written.at, pattern, written));

@@ -1,0 +1,300 @@
+//! Owners, teams, organisations and what each is held to, with keys and models beside them.
+//!
+//! Invariant: whoever a key names has its rules on that key, in the order from the narrowest to the widest, and nobody else's.
+//! A name that only a key uses is an account without rules: it has its records and its sums all the same.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+
+use super::{Context, Entry, agent, entries, name};
+use crate::agent::Agent;
+use crate::config::schema::{self, Config};
+use crate::config::units::{At, Time};
+use crate::error::limit::{Level, Measure, Period};
+use crate::ledger::rules::{BudgetRule, Mode, Rules, WindowRule};
+
+/// Longest window of a limit: every one is kept in memory, slot by slot.
+const LONGEST_WINDOW: Duration = Duration::from_secs(31 * 86_400);
+/// Longest rolling period of a budget.
+const LONGEST_ROLLING: Duration = Duration::from_secs(366 * 86_400);
+/// Limits, and budgets, that one account may have.
+const MOST: usize = 16;
+
+/// What every account is held to, by level and name; only those that are held to anything.
+#[derive(Debug, Default, PartialEq)]
+pub struct Accounts {
+    /// By level and name. An agent of a team is named `team/agent`.
+    pub rules: HashMap<(Level, Box<str>), Rules>,
+    /// Which organisation a team belongs to.
+    pub organisations: HashMap<Box<str>, Arc<str>>,
+}
+
+impl Accounts {
+    /// The rules of an account, if it has any.
+    #[must_use]
+    #[cfg_attr(not(test), expect(dead_code, reason = "the ledger takes it as soon as it has accounts"))]
+    pub fn of(&self, level: Level, name: &str) -> Option<&Rules> {
+        self.rules.get(&(level, name.into()))
+    }
+}
+
+/// The name of an agent's account within a team.
+#[must_use]
+pub fn agent_of(team: &str, agent: Agent) -> String {
+    format!("{team}/{}", agent.name())
+}
+
+pub fn accounts(cx: &mut Context<'_>, config: &Config) -> Accounts {
+    let defaults = Defaults::of(cx, &config.budget);
+    let mut all = Accounts::default();
+    for (entry, key) in entries("key", &config.key) {
+        let rules = rules(cx, entry, &defaults, &key.limits, &key.budgets);
+        all.add(Level::Key, &key.name, rules);
+    }
+    for (entry, model) in entries("model", &config.model) {
+        let rules = rules(cx, entry, &defaults, &model.limits, &model.budgets);
+        all.add(Level::Model, &model.name, rules);
+    }
+    let mut seen = HashMap::new();
+    for (entry, owner) in entries("owner", &config.owner) {
+        let schema::Owner { name: label, limits, budgets } = &owner.value;
+        named(cx, entry, label, &mut seen, config.key.iter().filter_map(|key| key.owner.as_ref()), "key");
+        let rules = rules(cx, entry, &defaults, limits, budgets);
+        all.add(Level::Owner, label, rules);
+    }
+    seen.clear();
+    for (entry, organisation) in entries("organisation", &config.organisation) {
+        let schema::Organisation { name: label, limits, budgets } = &organisation.value;
+        let users = config.team.iter().filter_map(|team| team.organisation.as_ref());
+        named(cx, entry, label, &mut seen, users, "team");
+        let rules = rules(cx, entry, &defaults, limits, budgets);
+        all.add(Level::Organisation, label, rules);
+    }
+    let known = std::mem::take(&mut seen);
+    for (entry, team) in entries("team", &config.team) {
+        all.team(cx, config, entry, team, &defaults, &known, &mut seen);
+    }
+    all
+}
+
+impl Accounts {
+    fn add(&mut self, level: Level, name: &str, rules: Rules) {
+        if !rules.is_empty() {
+            self.rules.insert((level, name.into()), rules);
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the places that its problems point at")]
+    fn team<'c>(
+        &mut self,
+        cx: &mut Context<'_>,
+        config: &'c Config,
+        entry: Entry,
+        team: &'c At<schema::Team>,
+        defaults: &Defaults,
+        organisations: &HashMap<&str, usize>,
+        seen: &mut HashMap<&'c str, usize>,
+    ) {
+        let schema::Team { name: label, organisation, limits, budgets, agent: agents } = &team.value;
+        named(cx, entry, label, seen, config.key.iter().filter_map(|key| key.team.as_ref()), "key");
+        if let Some(organisation) = organisation {
+            // Not only a name: a slip here would leave a team outside its organisation's budget.
+            if !organisations.contains_key(organisation.as_str()) {
+                cx.error(organisation.at, entry.field("organisation"), "there is no [[organisation]] of this name")
+                    .hint("add one, or leave this out");
+            }
+            self.organisations.insert(label.as_str().into(), organisation.as_str().into());
+        }
+        let held = rules(cx, entry, defaults, limits, budgets);
+        self.add(Level::Team, label, held);
+        let mut twice = Vec::new();
+        for share in agents {
+            let schema::TeamAgent { name, limits, budgets } = &share.value;
+            if twice.contains(&**name) {
+                cx.error(name.at, entry.field("agent"), "this agent is there twice");
+            }
+            twice.push(**name);
+            let held = rules(cx, entry, defaults, limits, budgets);
+            self.add(Level::Agent, &agent_of(label, agent(**name)), held);
+        }
+    }
+}
+
+/// Checks a name, that it is there once, and that somebody uses it.
+fn named<'c>(
+    cx: &mut Context<'_>,
+    entry: Entry,
+    label: &'c At<String>,
+    seen: &mut HashMap<&'c str, usize>,
+    mut users: impl Iterator<Item = &'c At<String>>,
+    by: &str,
+) {
+    name(cx, entry, "name", label);
+    if let Some(first) = seen.insert(label.as_str(), label.at) {
+        let hint = format!("the other one is on line {}", cx.line(first));
+        cx.error(label.at, entry.field("name"), format!("two are named {}", **label)).hint(hint);
+    }
+    if !users.any(|user| **user == **label) {
+        cx.warn(label.at, entry.field("name"), format!("no [[{by}]] names it, so it bounds nothing"));
+    }
+}
+
+/// See [`schema::BudgetDefaults`].
+struct Defaults {
+    mode: Mode,
+    zone: TimeZone,
+    warn_at: u8,
+}
+
+impl Defaults {
+    fn of(cx: &mut Context<'_>, given: &schema::BudgetDefaults) -> Self {
+        let schema::BudgetDefaults { mode, time_zone, warn_at } = given;
+        Self {
+            mode: mode.as_ref().map_or(Mode::default(), |mode| self::mode(**mode)),
+            zone: zone(cx, "budget.time_zone", time_zone.as_ref()).unwrap_or(TimeZone::UTC),
+            warn_at: percent(cx, "budget.warn_at", warn_at.as_ref()).unwrap_or(80),
+        }
+    }
+}
+
+fn rules(
+    cx: &mut Context<'_>,
+    entry: Entry,
+    defaults: &Defaults,
+    limits: &[At<schema::Limit>],
+    budgets: &[At<schema::Budget>],
+) -> Rules {
+    for (list, at) in [("limits", limits.get(MOST).map(|l| l.at)), ("budgets", budgets.get(MOST).map(|b| b.at))] {
+        if let Some(at) = at {
+            cx.error(at, entry.field(list), format!("there are more than {MOST}"));
+        }
+    }
+    let mut rules = Rules::default();
+    for given in limits {
+        limit(cx, entry, given, &mut rules);
+    }
+    rules.budgets = budgets.iter().filter_map(|given| budget(cx, entry, given, defaults)).collect();
+    rules
+}
+
+fn limit(cx: &mut Context<'_>, entry: Entry, given: &At<schema::Limit>, rules: &mut Rules) {
+    let schema::Limit { requests, input_tokens, output_tokens, tokens, concurrent, per } = &given.value;
+    let counts = [
+        (Measure::Requests, requests),
+        (Measure::InputTokens, input_tokens),
+        (Measure::OutputTokens, output_tokens),
+        (Measure::Tokens, tokens),
+        (Measure::Concurrent, concurrent),
+    ];
+    let mut written = counts.iter().filter_map(|(measure, count)| Some((*measure, count.as_ref()?)));
+    let (Some((measure, count)), None) = (written.next(), written.next()) else {
+        cx.error(given.at, entry.field("limits"), "a limit has one count").hint(
+            "one of requests, input_tokens, output_tokens, tokens and concurrent; another count is another entry",
+        );
+        return;
+    };
+    let path = entry.field(format_args!("limits.{}", measure.label()));
+    if count.value == 0 {
+        cx.error(count.at, path, "zero would refuse every request").hint("to refuse a key, `tollgate key revoke` it");
+        return;
+    }
+    match (measure, per) {
+        (Measure::Concurrent, None) => {
+            if rules.concurrent.replace(count.value).is_some() {
+                cx.error(count.at, path, "it is there twice");
+            }
+        }
+        (Measure::Concurrent, Some(per)) => {
+            cx.error(per.at, entry.field("limits.per"), "calls under way are counted at one time, not within one");
+        }
+        (_, None) => {
+            cx.error(given.at, entry.field("limits.per"), "it is missing")
+                .hint("within which time, as in per = \"1m\"");
+        }
+        (_, Some(per)) => {
+            let Some(window) = window(cx, entry, per) else { return };
+            if rules.windows.iter().any(|known| known.measure == measure && known.window == window) {
+                cx.error(count.at, path, "it is there twice for the same time");
+            }
+            rules.windows.push(WindowRule { measure, limit: count.value, window });
+        }
+    }
+}
+
+fn window(cx: &mut Context<'_>, entry: Entry, per: &At<Time>) -> Option<Duration> {
+    let window = per.value.0;
+    if window < Duration::from_secs(1) || window > LONGEST_WINDOW {
+        cx.error(per.at, entry.field("limits.per"), "it must be between 1s and 31d");
+        return None;
+    }
+    Some(window)
+}
+
+fn budget(cx: &mut Context<'_>, entry: Entry, given: &At<schema::Budget>, defaults: &Defaults) -> Option<BudgetRule> {
+    let schema::Budget { dollars, per, time_zone, mode, warn_at } = &given.value;
+    if dollars.value.0.is_zero() {
+        cx.error(dollars.at, entry.field("budgets.dollars"), "zero would refuse every call");
+    }
+    let path = entry.field("budgets.time_zone");
+    let zone = zone(cx, &path, time_zone.as_ref());
+    let warn_at = percent(cx, &entry.field("budgets.warn_at"), warn_at.as_ref()).unwrap_or(defaults.warn_at);
+    let period = match per.as_str() {
+        "day" => Period::Day,
+        "week" => Period::Week,
+        "month" => Period::Month,
+        "total" => Period::Total,
+        rolling => {
+            let length = Time::parse(rolling).map(|time| time.0);
+            let Some(length) = length.filter(|l| *l >= Duration::from_secs(60) && *l <= LONGEST_ROLLING) else {
+                cx.error(per.at, entry.field("budgets.per"), "it is no period")
+                    .hint("\"day\", \"week\", \"month\", \"total\", or a time between 1m and 366d such as \"5h\"");
+                return None;
+            };
+            Period::Rolling(length.as_secs())
+        }
+    };
+    if let (Some(given), Period::Rolling(_) | Period::Total) = (time_zone, period) {
+        cx.error(given.at, path, "this period begins at no certain hour").hint("leave the time zone out");
+    }
+    Some(BudgetRule {
+        cap: dollars.value.0,
+        period,
+        zone: zone.unwrap_or_else(|| defaults.zone.clone()),
+        mode: mode.as_ref().map_or(defaults.mode, |mode| self::mode(**mode)),
+        warn_at,
+    })
+}
+
+const fn mode(given: schema::Mode) -> Mode {
+    match given {
+        schema::Mode::Learned => Mode::Learned,
+        schema::Mode::Strict => Mode::Strict,
+    }
+}
+
+fn zone(cx: &mut Context<'_>, path: &str, given: Option<&At<String>>) -> Option<TimeZone> {
+    let given = given?;
+    let zone = TimeZone::get(given).ok();
+    if zone.is_none() {
+        cx.error(given.at, path.to_owned(), "there is no time zone of this name")
+            .hint("a name of the IANA database, as in \"Europe/Berlin\" or \"UTC\"");
+    }
+    zone
+}
+
+fn percent(cx: &mut Context<'_>, path: &str, given: Option<&At<u64>>) -> Option<u8> {
+    let given = given?;
+    match u8::try_from(given.value) {
+        Ok(percent @ 1..=100) => Some(percent),
+        _ => {
+            cx.error(given.at, path.to_owned(), "it must be between 1 and 100 percent");
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
