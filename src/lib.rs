@@ -14,6 +14,7 @@ pub mod provider;
 pub mod snapshot;
 
 pub mod call;
+pub mod journal;
 pub mod ledger;
 pub mod owned;
 

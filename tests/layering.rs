@@ -21,6 +21,7 @@ const EVERY_POLICY: &[&str] = &[
     "agent",
     "call",
     "error",
+    "journal",
     "ledger",
     "message",
     "owned",
@@ -43,7 +44,12 @@ const LAYERS: &[Layer] = &[
         "pure: no I/O, no clock, no config; which agent reads a refusal decides its words",
     ),
     ("provider", &["protocol"], "facts, no sockets"),
-    ("ledger", &["error", "money", "protocol"], "knows no HTTP"),
+    ("ledger", &["agent", "error", "money", "protocol"], "knows no HTTP"),
+    (
+        "journal",
+        &["agent", "ledger", "money", "protocol", "telemetry"],
+        "files and a thread; what is written means nothing to it",
+    ),
     ("owned", &["protocol", "telemetry"], "whose ids are; a file and a thread, no HTTP"),
     (
         "snapshot",
@@ -71,6 +77,7 @@ const LAYERS: &[Layer] = &[
         &[
             "call",
             "error",
+            "journal",
             "journey",
             "ledger",
             "listen",
@@ -97,6 +104,7 @@ const LAYERS: &[Layer] = &[
             "agent",
             "config",
             "error",
+            "journal",
             "ledger",
             "listen",
             "loadtest",

@@ -3,6 +3,8 @@
 //! So far a call reserves nothing and owes nothing; what stands already is the shape that keeps money right later: a
 //! [`Receipt`] is settled exactly once, and one that is dropped unsettled settles itself as interrupted.
 
+pub mod name;
+pub mod record;
 pub mod rules;
 
 use std::sync::Arc;
