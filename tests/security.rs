@@ -132,6 +132,8 @@ const FIXED: &[Fixed] = &[
     ("usage journal: a model's name", "journal/frame.rs", "MODEL", Bytes),
     ("names of the configuration that are numbered, of one process", "ledger/name.rs", "MOST", Count),
     ("a usage object that is read", "protocol/tap/watch.rs", "MAX_USAGE", Bytes),
+    ("the name of a price class that is read", "protocol/tap/watch.rs", "MAX_TIER", Bytes),
+    ("the type of an item that is read", "protocol/tap/hosted.rs", "MAX_TYPE", Bytes),
     ("start-up events held back while another target may be tried", "policy/failover.rs", "HOLD_BYTES", Bytes),
     ("the same in time", "policy/failover.rs", "HOLD_TIME", Time),
     ("of a provider's error, read to see whose fault it is", "policy/failover.rs", "ERROR_BYTES", Bytes),

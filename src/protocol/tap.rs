@@ -18,6 +18,7 @@
 mod anthropic;
 mod chat;
 mod gemini;
+mod hosted;
 mod kind;
 mod made;
 mod recent;

@@ -14,7 +14,7 @@ mod tests;
 
 use serde::Deserialize;
 
-use lenient::{Count, Object};
+use lenient::{Count, Modalities, Object, Word};
 
 /// What one answer used, by kind, and what it says of its price class.
 ///
@@ -65,6 +65,35 @@ pub struct Usage {
     pub us: bool,
 }
 
+impl Usage {
+    /// Counts uses of tools that were counted elsewhere than in the usage object; of two counts of one kind the larger one.
+    pub fn add_uses(&mut self, uses: &Uses) {
+        self.web_search = self.web_search.max(uses.web_search);
+        self.map_search = self.map_search.max(uses.map_search);
+        self.file_search = self.file_search.max(uses.file_search);
+        self.code_execution = self.code_execution.max(uses.code_execution);
+        self.image_generation = self.image_generation.max(uses.image_generation);
+        self.other_tools = self.other_tools.max(uses.other_tools);
+    }
+}
+
+/// Uses of server tools that an answer shows but does not add up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Uses {
+    /// As in [`Usage`].
+    pub web_search: u32,
+    /// As in [`Usage`].
+    pub map_search: u32,
+    /// As in [`Usage`].
+    pub file_search: u32,
+    /// As in [`Usage`].
+    pub code_execution: u32,
+    /// As in [`Usage`].
+    pub image_generation: u32,
+    /// As in [`Usage`].
+    pub other_tools: u32,
+}
+
 /// In which price class an answer was made, as it says itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Tier {
@@ -83,6 +112,20 @@ pub enum Tier {
     Other,
 }
 
+impl From<&str> for Tier {
+    /// As OpenAI, Anthropic, Groq and Gemini (`trafficType` too) spell it; `auto` says what was asked, not what was served.
+    fn from(name: &str) -> Self {
+        match name {
+            "auto" | "TRAFFIC_TYPE_UNSPECIFIED" => Self::Unsaid,
+            "standard" | "default" | "on_demand" | "ON_DEMAND" | "STANDARD" => Self::Standard,
+            "batch" | "BATCH" => Self::Batch,
+            "flex" | "FLEX" | "ON_DEMAND_FLEX" => Self::Flex,
+            "priority" | "PRIORITY" | "ON_DEMAND_PRIORITY" => Self::Priority,
+            _ => Self::Other,
+        }
+    }
+}
+
 /// Anthropic's `usage`, as far as it is known: a stream tells it in pieces.
 ///
 /// Source: <https://platform.claude.com/docs/en/api/messages> (`usage`) and
@@ -96,6 +139,10 @@ pub struct AnthropicUsage {
     cache_creation: Object<AnthropicCacheCreation>,
     output_tokens: Count,
     output_tokens_details: Object<AnthropicOutputDetails>,
+    server_tool_use: Object<ServerTools>,
+    service_tier: Word<Tier>,
+    speed: Word<Fast>,
+    inference_geo: Word<InUs>,
 }
 
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
@@ -111,6 +158,33 @@ struct AnthropicOutputDetails {
     thinking_tokens: Count,
 }
 
+/// Anthropic's, and OpenRouter's in Chat.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(default)]
+struct ServerTools {
+    web_search_requests: Count,
+    web_fetch_requests: Count,
+    code_execution_requests: Count,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Fast(bool);
+
+impl From<&str> for Fast {
+    fn from(speed: &str) -> Self {
+        Self(speed == "fast")
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct InUs(bool);
+
+impl From<&str> for InUs {
+    fn from(place: &str) -> Self {
+        Self(place == "us")
+    }
+}
+
 impl AnthropicUsage {
     /// A later report: what it says replaces what was known, what it leaves out stays.
     pub fn update(&mut self, raw: &[u8]) {
@@ -123,6 +197,13 @@ impl AnthropicUsage {
         self.cache_creation.0.ephemeral_1h_input_tokens.update(creation.ephemeral_1h_input_tokens);
         self.output_tokens.update(later.output_tokens);
         self.output_tokens_details.0.thinking_tokens.update(later.output_tokens_details.0.thinking_tokens);
+        let (tools, later_tools) = (&mut self.server_tool_use.0, later.server_tool_use.0);
+        tools.web_search_requests.update(later_tools.web_search_requests);
+        tools.web_fetch_requests.update(later_tools.web_fetch_requests);
+        tools.code_execution_requests.update(later_tools.code_execution_requests);
+        self.service_tier.update(later.service_tier);
+        self.speed.update(later.speed);
+        self.inference_geo.update(later.inference_geo);
     }
 
     /// In the normal form. Anthropic's `input_tokens` excludes both cache kinds, `output_tokens` includes thinking.
@@ -138,6 +219,7 @@ impl AnthropicUsage {
         let written = self.cache_creation_input_tokens.0.unwrap_or_else(|| short.saturating_add(hour));
         let cache_write_1h = hour.min(written);
         let output = self.output_tokens.or_zero();
+        let tools = self.server_tool_use.0;
         Some(Usage {
             input: self.input_tokens.or_zero(),
             cache_read: self.cache_read_input_tokens.or_zero(),
@@ -145,6 +227,12 @@ impl AnthropicUsage {
             cache_write_1h,
             output,
             reasoning: self.output_tokens_details.0.thinking_tokens.or_zero().min(output),
+            web_search: tools.web_search_requests.uses(),
+            web_fetch: tools.web_fetch_requests.uses(),
+            code_execution: tools.code_execution_requests.uses(),
+            tier: self.service_tier.0.unwrap_or_default(),
+            fast: self.speed.0.is_some_and(|speed| speed.0),
+            us: self.inference_geo.0.is_some_and(|place| place.0),
             ..Usage::default()
         })
     }
@@ -159,6 +247,9 @@ struct ChatUsage {
     prompt_tokens_details: Object<InputDetails>,
     completion_tokens_details: Object<OutputDetails>,
     prompt_cache_hit_tokens: Count,
+    cached_tokens: Count,
+    num_sources_used: Count,
+    server_tool_use: Object<ServerTools>,
 }
 
 #[derive(Default, Deserialize)]
@@ -175,12 +266,23 @@ struct ResponsesUsage {
 struct InputDetails {
     cached_tokens: Count,
     cache_write_tokens: Count,
+    cache_write_tokens_details: Object<OpenAiCacheWrites>,
+    audio_tokens: Count,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(default)]
+struct OpenAiCacheWrites {
+    ttl_30m_tokens: Count,
+    ttl_12h_tokens: Count,
 }
 
 #[derive(Clone, Copy, Default, Deserialize)]
 #[serde(default)]
 struct OutputDetails {
     reasoning_tokens: Count,
+    audio_tokens: Count,
+    image_tokens: Count,
 }
 
 #[derive(Default, Deserialize)]
@@ -191,14 +293,58 @@ struct GeminiUsage {
     cached_content_token_count: Count,
     candidates_token_count: Count,
     thoughts_token_count: Count,
+    prompt_tokens_details: Modalities,
+    cache_tokens_details: Modalities,
+    tool_use_prompt_tokens_details: Modalities,
+    candidates_tokens_details: Modalities,
+    traffic_type: Word<Tier>,
+    service_tier: Word<Tier>,
+}
+
+/// Counts of which some include others: `prompt` what the cache gave and took, the details their whole.
+#[derive(Default)]
+struct Inclusive {
+    prompt: u64,
+    input: InputDetails,
+    output: u64,
+    reasoning: u64,
+    details: OutputDetails,
+}
+
+impl Inclusive {
+    fn usage(self) -> Usage {
+        let Self { prompt, input: details, output, reasoning, details: made } = self;
+        let cache_read = details.cached_tokens.or_zero();
+        let OpenAiCacheWrites { ttl_30m_tokens: short, ttl_12h_tokens: long } = details.cache_write_tokens_details.0;
+        // As with Anthropic: the breakdown may be all there is.
+        let apart = short.or_zero().saturating_add(long.or_zero());
+        let written = details.cache_write_tokens.0.unwrap_or(apart);
+        let cache_write_12h = long.or_zero().min(written);
+        let input = prompt.saturating_sub(cache_read).saturating_sub(written);
+        let audio_output = made.audio_tokens.or_zero().min(output);
+        Usage {
+            input,
+            cache_read,
+            cache_write: written - cache_write_12h,
+            cache_write_12h,
+            output,
+            reasoning,
+            audio_input: details.audio_tokens.or_zero().min(input),
+            audio_output,
+            image_output: made.image_tokens.or_zero().min(output - audio_output),
+            ..Usage::default()
+        }
+    }
 }
 
 impl Usage {
     /// From the `usage` of a Chat completion or chunk (<https://platform.openai.com/docs/api-reference/chat/object>).
     ///
     /// `prompt_tokens` includes what the cache gave and took. DeepSeek names the cached part `prompt_cache_hit_tokens`
-    /// (<https://api-docs.deepseek.com/api/create-chat-completion>). xAI leaves reasoning out of `completion_tokens`: seen by
-    /// its total, or by more reasoning than completion, which is impossible otherwise.
+    /// (<https://api-docs.deepseek.com/api/create-chat-completion>), Moonshot has it outside of the details
+    /// (<https://platform.moonshot.ai/docs/api/chat>). xAI leaves reasoning out of `completion_tokens`: seen by its total, or
+    /// by more reasoning than completion, which is impossible otherwise; it counts sources instead of searches
+    /// (<https://docs.x.ai/docs/guides/live-search>).
     #[must_use]
     pub fn of_chat(raw: &[u8]) -> Option<Self> {
         let read: ChatUsage = serde_json::from_slice(raw).ok()?;
@@ -207,13 +353,21 @@ impl Usage {
         }
         let prompt = read.prompt_tokens.or_zero();
         let completion = read.completion_tokens.or_zero();
-        let reasoning = read.completion_tokens_details.0.reasoning_tokens.or_zero();
+        let details = read.completion_tokens_details.0;
+        let reasoning = details.reasoning_tokens.or_zero();
         let apart = prompt.saturating_add(completion).saturating_add(reasoning);
         let left_out = reasoning > completion || (reasoning > 0 && read.total_tokens.0 == Some(apart));
         let output = if left_out { completion.saturating_add(reasoning) } else { completion };
-        let InputDetails { cached_tokens, cache_write_tokens } = read.prompt_tokens_details.0;
-        let cached = cached_tokens.or_zero().max(read.prompt_cache_hit_tokens.or_zero());
-        Some(Self::inclusive(prompt, cached, cache_write_tokens.or_zero(), output, reasoning))
+        let mut input = read.prompt_tokens_details.0;
+        let elsewhere = read.prompt_cache_hit_tokens.0.max(read.cached_tokens.0);
+        input.cached_tokens.0 = input.cached_tokens.0.max(elsewhere);
+        let tools = read.server_tool_use.0;
+        Some(Self {
+            web_search: tools.web_search_requests.uses().max(read.num_sources_used.uses()),
+            web_fetch: tools.web_fetch_requests.uses(),
+            code_execution: tools.code_execution_requests.uses(),
+            ..Inclusive { prompt, input, output, reasoning, details }.usage()
+        })
     }
 
     /// From the `usage` of a Responses object (<https://platform.openai.com/docs/api-reference/responses/object>):
@@ -224,16 +378,11 @@ impl Usage {
         if read.input_tokens.0.is_none() && read.output_tokens.0.is_none() {
             return None;
         }
-        let InputDetails { cached_tokens, cache_write_tokens } = read.input_tokens_details.0;
         let output = read.output_tokens.or_zero();
-        let reasoning = read.output_tokens_details.0.reasoning_tokens.or_zero().min(output);
-        Some(Self::inclusive(
-            read.input_tokens.or_zero(),
-            cached_tokens.or_zero(),
-            cache_write_tokens.or_zero(),
-            output,
-            reasoning,
-        ))
+        let details = read.output_tokens_details.0;
+        let reasoning = details.reasoning_tokens.or_zero().min(output);
+        let prompt = read.input_tokens.or_zero();
+        Some(Inclusive { prompt, input: read.input_tokens_details.0, output, reasoning, details }.usage())
     }
 
     /// From Gemini's `usageMetadata` (<https://ai.google.dev/api/generate-content#UsageMetadata>): the prompt includes what
@@ -247,12 +396,19 @@ impl Usage {
         let prompt = read.prompt_token_count.or_zero().saturating_add(read.tool_use_prompt_token_count.or_zero());
         let reasoning = read.thoughts_token_count.or_zero();
         let output = read.candidates_token_count.or_zero().saturating_add(reasoning);
-        Some(Self::inclusive(prompt, read.cached_content_token_count.or_zero(), 0, output, reasoning))
-    }
-
-    /// `prompt` includes the cache kinds.
-    fn inclusive(prompt: u64, cache_read: u64, cache_write: u64, output: u64, reasoning: u64) -> Self {
-        let input = prompt.saturating_sub(cache_read).saturating_sub(cache_write);
-        Self { input, cache_read, cache_write, output, reasoning, ..Self::default() }
+        let heard = read.prompt_tokens_details.audio.saturating_add(read.tool_use_prompt_tokens_details.audio);
+        let input = InputDetails {
+            cached_tokens: read.cached_content_token_count,
+            audio_tokens: Count(Some(heard.saturating_sub(read.cache_tokens_details.audio))),
+            ..InputDetails::default()
+        };
+        let Modalities { audio, image } = read.candidates_tokens_details;
+        let details = OutputDetails {
+            audio_tokens: Count(Some(audio)),
+            image_tokens: Count(Some(image)),
+            ..OutputDetails::default()
+        };
+        let tier = read.traffic_type.0.or(read.service_tier.0).unwrap_or_default();
+        Some(Self { tier, ..Inclusive { prompt, input, output, reasoning, details }.usage() })
     }
 }

@@ -177,23 +177,27 @@ impl Watch for WithIds<'_> {
         self.made.things || (first, len) == (b'i', 2) || self.usage.may_want(first, len)
     }
 
-    fn may_begin(&self, _: u8, depth: usize) -> bool {
-        self.made.in_output && depth == ITEM_DEPTH
+    fn may_begin(&self, first: u8, depth: usize) -> bool {
+        (self.made.in_output && depth == ITEM_DEPTH) || self.usage.may_begin(first, depth)
     }
 
-    fn may_have(&self, len: usize, _: usize) -> bool {
-        matches!(len, 2 | 12)
+    fn may_have(&self, len: usize, depth: usize) -> bool {
+        matches!(len, 2 | 12) || self.usage.may_have(len, depth)
     }
 
     fn deep(&mut self, key: DeepKey<'_>) -> Want {
-        if self.made.in_output && key.depth == ITEM_DEPTH { self.made.of_item(key.raw) } else { Want::Pass }
+        let own = match self.made.in_output && key.depth == ITEM_DEPTH {
+            true => self.made.of_item(key.raw),
+            false => Want::Pass,
+        };
+        if own == Want::Pass { self.usage.deep(key) } else { own }
     }
 
     fn key(&mut self, key: Key<'_>) -> Result<Want, BodyError> {
         let own = match key.level {
             0 => self.at_top(key.raw),
             // The other keys of an item one of which was wanted.
-            2 if self.made.in_output => Some(self.made.of_item(key.raw)),
+            2 if self.made.in_output => Some(self.made.of_item(key.raw)).filter(|want| *want != Want::Pass),
             _ => None,
         };
         match own {

@@ -1,5 +1,6 @@
 //! OpenAI Responses (<https://platform.openai.com/docs/api-reference/responses-streaming>).
 
+use super::hosted::Hosted;
 use super::made::Made;
 use super::watch::UsageWatch;
 use super::{Progress, kind};
@@ -11,18 +12,22 @@ use crate::protocol::usage::Usage;
 #[derive(Debug)]
 pub struct Reader {
     watch: UsageWatch,
+    /// Of the items that were done; the terminal event lists them again, or nothing.
+    hosted: Hosted,
     pub made: Made,
 }
 
 impl Default for Reader {
     fn default() -> Self {
-        Self { watch: UsageWatch::new(Dialect::Responses), made: Made::default() }
+        Self { watch: UsageWatch::new(Dialect::Responses), hosted: Hosted::default(), made: Made::default() }
     }
 }
 
 impl Reader {
     pub fn usage(&self) -> Option<Usage> {
-        self.watch.usage()
+        let mut usage = self.watch.usage()?;
+        usage.add_uses(&self.hosted.uses());
+        Some(usage)
     }
 }
 
@@ -57,6 +62,7 @@ impl super::Reader for Reader {
             Some(Kind::Content) => progress.content = true,
             Some(Kind::Item) => {
                 progress.content = true;
+                self.hosted.item_done(event.data);
                 self.made.seek_in_item(event.data);
             }
             Some(Kind::Created) => self.made.seek_in_response(event.data),

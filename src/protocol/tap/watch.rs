@@ -3,21 +3,26 @@
 //! Invariant: only the places below count; the same key anywhere deeper (in a tool's arguments, say) does not. Of several
 //! reports the last one wins, or is merged (Anthropic).
 
+use super::hosted::Listed;
 use crate::error::BodyError;
 use crate::protocol::Dialect;
-use crate::protocol::json::{Key, Root, Scanner, Value, Want, Watch};
-use crate::protocol::usage::{AnthropicUsage, Usage};
+use crate::protocol::json::{DeepKey, Key, Root, Scanner, Value, Want, Watch};
+use crate::protocol::usage::{AnthropicUsage, Tier, Usage, Uses};
 
 /// Largest usage object that is read, in bytes.
 const MAX_USAGE: usize = 64 * 1024;
+/// Longest name of a price class, in bytes.
+const MAX_TIER: usize = 64;
 
-/// Finds usage, and whether there is an `error`.
+/// Finds usage, the price class and the uses of tools beside it, and whether there is an `error`.
 #[derive(Debug)]
 pub struct UsageWatch {
     dialect: Dialect,
     wanted: Wanted,
     usage: Option<Usage>,
     anthropic: AnthropicUsage,
+    tier: Tier,
+    listed: Listed,
     /// `error` at the top, and not `null`.
     pub failed: bool,
 }
@@ -25,6 +30,8 @@ pub struct UsageWatch {
 #[derive(Debug, Clone, Copy)]
 enum Wanted {
     Usage { level: usize },
+    Tier,
+    ItemType,
     Error,
 }
 
@@ -32,7 +39,15 @@ impl UsageWatch {
     /// Has seen nothing.
     pub fn new(dialect: Dialect) -> Self {
         let anthropic = AnthropicUsage::default();
-        Self { dialect, wanted: Wanted::Error, usage: None, anthropic, failed: false }
+        Self {
+            dialect,
+            wanted: Wanted::Error,
+            usage: None,
+            anthropic,
+            tier: Tier::Unsaid,
+            listed: Listed::default(),
+            failed: false,
+        }
     }
 
     /// Reads one object; where it breaks, what came before counts.
@@ -49,19 +64,54 @@ impl UsageWatch {
     pub fn usage(&self) -> Option<Usage> {
         match self.dialect {
             Dialect::Anthropic => self.anthropic.usage(),
-            Dialect::Chat | Dialect::Responses | Dialect::Gemini => self.usage,
+            Dialect::Gemini => self.usage,
+            Dialect::Chat | Dialect::Responses => {
+                let mut usage = self.usage?;
+                usage.tier = self.tier;
+                usage.add_uses(&self.uses());
+                Some(usage)
+            }
         }
+    }
+
+    /// Uses of tools, as far as an answer lists them.
+    pub fn uses(&self) -> Uses {
+        self.listed.hosted.uses()
     }
 }
 
 impl Watch for UsageWatch {
+    const DEEP: bool = true;
+
     #[inline]
     fn may_want(&self, first: u8, len: usize) -> bool {
-        // `message`, `x_groq`, `response`, `usage`, `usageMetadata`, `error`
-        matches!((first, len), (b'u', 5 | 13) | (b'e', 5) | (b'm', 7) | (b'x', 6) | (b'r', 8))
+        // `message`, `x_groq`, `response`, `usage`, `usageMetadata`, `error`, `service_tier`, `output`
+        matches!((first, len), (b'u', 5 | 13) | (b'e', 5) | (b'm', 7) | (b'x', 6) | (b'r', 8) | (b's', 12) | (b'o', 6))
+            || self.listed.is_in()
+    }
+
+    #[inline]
+    fn may_begin(&self, first: u8, depth: usize) -> bool {
+        self.listed.may_begin(first, depth)
+    }
+
+    fn may_have(&self, len: usize, _: usize) -> bool {
+        len == 4
+    }
+
+    fn deep(&mut self, key: DeepKey<'_>) -> Want {
+        self.wanted = Wanted::ItemType;
+        self.listed.deep(&key)
     }
 
     fn key(&mut self, key: Key<'_>) -> Result<Want, BodyError> {
+        if self.dialect == Dialect::Responses {
+            if self.listed.has_level(key.level) {
+                self.wanted = Wanted::ItemType;
+                return Ok(self.listed.of_item(&key));
+            }
+            self.listed.beside(&key);
+        }
         let wanted = match (self.dialect, key.level, key.raw) {
             (Dialect::Anthropic, 0, b"message")
             | (Dialect::Chat, 0, b"x_groq")
@@ -70,6 +120,10 @@ impl Watch for UsageWatch {
             }
             (Dialect::Anthropic | Dialect::Chat | Dialect::Responses, level, b"usage") => Wanted::Usage { level },
             (Dialect::Gemini, level, b"usageMetadata") => Wanted::Usage { level },
+            (Dialect::Chat | Dialect::Responses, _, b"service_tier") => {
+                self.wanted = Wanted::Tier;
+                return Ok(Want::Value { limit: MAX_TIER });
+            }
             (_, 0, b"error") => Wanted::Error,
             _ => return Ok(Want::Pass),
         };
@@ -95,7 +149,11 @@ impl Watch for UsageWatch {
                     self.usage = usage.or(self.usage);
                 }
             }
-            (Wanted::Usage { .. }, None) => {}
+            (Wanted::Tier, Some([b'"', name @ .., b'"'])) => {
+                self.tier = std::str::from_utf8(name).map_or(Tier::Other, Tier::from);
+            }
+            (Wanted::ItemType, _) => self.listed.value(&value),
+            (Wanted::Usage { .. } | Wanted::Tier, _) => {}
         }
         Ok(())
     }

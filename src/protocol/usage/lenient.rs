@@ -15,10 +15,33 @@ impl Count {
         self.0.unwrap_or(0)
     }
 
+    /// Uses of a tool; absent is none.
+    pub fn uses(self) -> u32 {
+        u32::try_from(self.or_zero()).unwrap_or(u32::MAX)
+    }
+
     /// Replaced by what is there.
     pub fn update(&mut self, later: Self) {
         self.0 = later.0.or(self.0);
     }
+}
+
+/// A word of a closed set; an empty one says nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Word<T>(pub Option<T>);
+
+impl<T: Copy> Word<T> {
+    /// Replaced by what is there.
+    pub fn update(&mut self, later: Self) {
+        self.0 = later.0.or(self.0);
+    }
+}
+
+/// Of Gemini's lists of counts by modality, what has a price of its own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Modalities {
+    pub audio: u64,
+    pub image: u64,
 }
 
 /// An object; anything else is an empty one.
@@ -31,17 +54,36 @@ impl<'de> Deserialize<'de> for Count {
     }
 }
 
+impl<'de, T: for<'a> From<&'a str>> Deserialize<'de> for Word<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Lenient::<Self>(PhantomData))
+    }
+}
+
+impl<'de> Deserialize<'de> for Modalities {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Lenient::<Self>(PhantomData))
+    }
+}
+
 impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Lenient::<Self>(PhantomData))
     }
 }
 
-/// What becomes of the two kinds of value that somebody wants; the default is absence.
+/// What becomes of the kinds of value that somebody wants; the default is absence.
 trait Read<'de>: Sized {
     fn absent() -> Self;
     fn number(_: u64) -> Self {
         Self::absent()
+    }
+    fn text(_: &str) -> Self {
+        Self::absent()
+    }
+    fn seq<A: SeqAccess<'de>>(mut seq: A) -> Result<Self, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Self::absent())
     }
     fn map<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
@@ -66,6 +108,58 @@ impl<'de, T: Deserialize<'de> + Default> Read<'de> for Object<T> {
 
     fn map<A: MapAccess<'de>>(map: A) -> Result<Self, A::Error> {
         T::deserialize(MapAccessDeserializer::new(map)).map(Self)
+    }
+}
+
+impl<T: for<'a> From<&'a str>> Read<'_> for Word<T> {
+    fn absent() -> Self {
+        Self(None)
+    }
+
+    fn text(text: &str) -> Self {
+        Self((!text.is_empty()).then(|| text.into()))
+    }
+}
+
+impl<'de> Read<'de> for Modalities {
+    fn absent() -> Self {
+        Self::default()
+    }
+
+    fn seq<A: SeqAccess<'de>>(mut seq: A) -> Result<Self, A::Error> {
+        #[derive(Default, serde::Deserialize)]
+        #[serde(default, rename_all = "camelCase")]
+        struct OfOne {
+            modality: Word<Modality>,
+            token_count: Count,
+        }
+        let mut all = Self::default();
+        while let Some(Object(OfOne { modality, token_count })) = seq.next_element()? {
+            match modality.0 {
+                Some(Modality::Audio) => all.audio = all.audio.saturating_add(token_count.or_zero()),
+                Some(Modality::Image) => all.image = all.image.saturating_add(token_count.or_zero()),
+                Some(Modality::Other) | None => {}
+            }
+        }
+        Ok(all)
+    }
+}
+
+#[derive(Clone, Copy, Default)]
+enum Modality {
+    Audio,
+    Image,
+    #[default]
+    Other,
+}
+
+impl From<&str> for Modality {
+    fn from(name: &str) -> Self {
+        match name {
+            "AUDIO" => Self::Audio,
+            "IMAGE" => Self::Image,
+            _ => Self::Other,
+        }
     }
 }
 
@@ -99,17 +193,16 @@ impl<'de, R: Read<'de>> Visitor<'de> for Lenient<R> {
         Ok(R::absent())
     }
 
-    fn visit_str<E>(self, _: &str) -> Result<R, E> {
-        Ok(R::absent())
+    fn visit_str<E>(self, text: &str) -> Result<R, E> {
+        Ok(R::text(text))
     }
 
     fn visit_unit<E>(self) -> Result<R, E> {
         Ok(R::absent())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<R, A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(R::absent())
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<R, A::Error> {
+        R::seq(seq)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<R, A::Error> {

@@ -32,7 +32,17 @@ fn anthropic_usage() {
     let full = r#"{"input_tokens":10,"cache_creation_input_tokens":30,"cache_read_input_tokens":300,"service_tier":"standard",
         "cache_creation":{"ephemeral_5m_input_tokens":20,"ephemeral_1h_input_tokens":10},"output_tokens":50,
         "output_tokens_details":{"thinking_tokens":40},"server_tool_use":{"web_search_requests":1}}"#;
-    row("everything", anthropic(&[full]), usage(10, 300, 20, 10, 50, 40));
+    let standard = |web_search| Usage { web_search, tier: Tier::Standard, ..usage(10, 300, 20, 10, 50, 40).unwrap() };
+    row("everything", anthropic(&[full]), Some(standard(1)));
+    let tools = r#"{"server_tool_use":{"web_search_requests":3,"web_fetch_requests":2,"code_execution_requests":1}}"#;
+    let want = Usage { web_fetch: 2, code_execution: 1, ..standard(3) };
+    row("server tools, cumulatively", anthropic(&[full, tools, r#"{"output_tokens":50}"#]), Some(want));
+    let classes = r#"{"input_tokens":1,"output_tokens":2,"service_tier":"batch","speed":"fast","inference_geo":"us"}"#;
+    let want = Usage { tier: Tier::Batch, fast: true, us: true, ..usage(1, 0, 0, 0, 2, 0).unwrap() };
+    row("dearer, cheaper", anthropic(&[classes, r#"{"service_tier":null,"speed":7}"#]), Some(want));
+    let classes =
+        r#"{"input_tokens":1,"output_tokens":2,"service_tier":"golden","speed":"standard","inference_geo":"not_us"}"#;
+    row("unknown", anthropic(&[classes]), Some(Usage { tier: Tier::Other, ..usage(1, 0, 0, 0, 2, 0).unwrap() }));
     let start = r#"{"input_tokens":10,"cache_creation_input_tokens":30,"cache_read_input_tokens":300,"output_tokens":1,
         "cache_creation":{"ephemeral_5m_input_tokens":20,"ephemeral_1h_input_tokens":10}}"#;
     row("the start alone", anthropic(&[start]), usage(10, 300, 20, 10, 1, 0));
@@ -64,6 +74,18 @@ fn chat_usage() {
         "prompt_tokens_details":{"cached_tokens":60,"cache_write_tokens":10,"audio_tokens":0},
         "completion_tokens_details":{"reasoning_tokens":40,"accepted_prediction_tokens":0}}"#;
     row("everything", chat(full), usage(30, 60, 10, 0, 50, 40));
+    let sound = r#"{"prompt_tokens":100,"completion_tokens":50,"prompt_tokens_details":{"cached_tokens":90,"audio_tokens":40,"image_tokens":3},
+        "completion_tokens_details":{"audio_tokens":30,"image_tokens":40}}"#;
+    let parts = Usage { audio_input: 10, audio_output: 30, image_output: 20, ..usage(10, 90, 0, 0, 50, 0).unwrap() };
+    row("parts are never more than their whole", chat(sound), Some(parts));
+    let moonshot = r#"{"prompt_tokens":100,"completion_tokens":5,"cached_tokens":64}"#;
+    row("moonshot", chat(moonshot), usage(36, 64, 0, 0, 5, 0));
+    let sources = r#"{"prompt_tokens":1,"completion_tokens":5,"num_sources_used":4}"#;
+    row("xai, sources", chat(sources), Some(Usage { web_search: 4, ..usage(1, 0, 0, 0, 5, 0).unwrap() }));
+    let openrouter =
+        r#"{"prompt_tokens":1,"completion_tokens":5,"server_tool_use":{"web_search_requests":99999999999}}"#;
+    row("openrouter", chat(openrouter), Some(Usage { web_search: u32::MAX, ..usage(1, 0, 0, 0, 5, 0).unwrap() }));
+    row("embeddings", chat(r#"{"prompt_tokens":8,"total_tokens":8}"#), usage(8, 0, 0, 0, 0, 0));
     let deepseek =
         r#"{"prompt_tokens":100,"completion_tokens":5,"prompt_cache_hit_tokens":64,"prompt_cache_miss_tokens":36}"#;
     row("deepseek", chat(deepseek), usage(36, 64, 0, 0, 5, 0));
@@ -95,6 +117,16 @@ fn responses_usage() {
     let full = r#"{"input_tokens":1000,"input_tokens_details":{"cached_tokens":300,"cache_write_tokens":100},"output_tokens":40,
         "output_tokens_details":{"reasoning_tokens":30},"total_tokens":1040}"#;
     row("everything", responses(full), usage(600, 300, 100, 0, 40, 30));
+    let split = r#"{"input_tokens":100,"output_tokens":1,"input_tokens_details":{"cached_tokens":10,"cache_write_tokens":50,
+        "cache_write_tokens_details":{"ttl_30m_tokens":20,"ttl_12h_tokens":30}}}"#;
+    row("writes", responses(split), Some(Usage { cache_write_12h: 30, ..usage(40, 10, 20, 0, 1, 0).unwrap() }));
+    let split = r#"{"input_tokens":100,"output_tokens":1,"input_tokens_details":{
+        "cache_write_tokens_details":{"ttl_30m_tokens":20,"ttl_12h_tokens":30}}}"#;
+    row(
+        "no total of writes",
+        responses(split),
+        Some(Usage { cache_write_12h: 30, ..usage(50, 0, 20, 0, 1, 0).unwrap() }),
+    );
     row("bare", responses(r#"{"input_tokens":1,"output_tokens":2}"#), usage(1, 0, 0, 0, 2, 0));
     let odd = r#"{"output_tokens":2,"output_tokens_details":{"reasoning_tokens":3}}"#;
     row("more reasoning than output", responses(odd), usage(0, 0, 0, 0, 2, 2));
@@ -107,6 +139,20 @@ fn gemini_usage() {
     let full = r#"{"promptTokenCount":1000,"cachedContentTokenCount":300,"candidatesTokenCount":40,"thoughtsTokenCount":60,
         "toolUsePromptTokenCount":50,"totalTokenCount":1150,"promptTokensDetails":[{"modality":"TEXT","tokenCount":1000}]}"#;
     row("everything", gemini(full), usage(750, 300, 0, 0, 100, 60));
+    let kinds = r#"{"promptTokenCount":100,"cachedContentTokenCount":30,"candidatesTokenCount":40,"thoughtsTokenCount":5,
+        "promptTokensDetails":[{"modality":"TEXT","tokenCount":40},{"modality":"AUDIO","tokenCount":50},7,{"tokenCount":1}],
+        "cacheTokensDetails":[{"modality":"AUDIO","tokenCount":20}],"toolUsePromptTokensDetails":null,
+        "candidatesTokensDetails":[{"modality":"AUDIO","tokenCount":11},{"modality":"IMAGE","tokenCount":12}],"trafficType":"ON_DEMAND_FLEX"}"#;
+    let want = Usage {
+        audio_input: 30,
+        audio_output: 11,
+        image_output: 12,
+        tier: Tier::Flex,
+        ..usage(70, 30, 0, 0, 45, 5).unwrap()
+    };
+    row("modalities", gemini(kinds), Some(want));
+    let class = r#"{"promptTokenCount":7,"serviceTier":"priority"}"#;
+    row("class", gemini(class), Some(Usage { tier: Tier::Priority, ..usage(7, 0, 0, 0, 0, 0).unwrap() }));
     row("thinking so far", gemini(r#"{"promptTokenCount":7,"thoughtsTokenCount":9}"#), usage(7, 0, 0, 0, 9, 9));
     row("a blocked prompt", gemini(r#"{"promptTokenCount":7,"totalTokenCount":7}"#), usage(7, 0, 0, 0, 0, 0));
     row("none", gemini(r#"{"totalTokenCount":7}"#), None);
