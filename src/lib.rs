@@ -10,6 +10,8 @@ pub mod telemetry;
 pub mod agent;
 pub mod protocol;
 
+pub mod price;
+
 pub mod provider;
 pub mod snapshot;
 

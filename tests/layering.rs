@@ -43,6 +43,7 @@ const LAYERS: &[Layer] = &[
         &["agent", "error", "message"],
         "pure: no I/O, no clock, no config; which agent reads a refusal decides its words",
     ),
+    ("price", &["money", "protocol"], "pure: what things cost, told by usage and a moment"),
     ("provider", &["protocol"], "facts, no sockets"),
     ("ledger", &["agent", "error", "money", "protocol"], "knows no HTTP"),
     (

@@ -202,6 +202,8 @@ const OTHERS: &[(&str, &str)] = &[
     ("message.rs BASIS", "a hash's"),
     ("message.rs HIGH", "a mask"),
     ("money.rs DECIMALS", "a unit"),
+    ("price/hours.rs DAY", "a unit"),
+    ("price/rates.rs AHEAD", "which price list a hold is made by"),
     ("message.rs ONES", "a mask"),
     ("message.rs SPARE", "a step"),
     ("owned/book.rs SECOND", "a numbering"),
