@@ -3,9 +3,17 @@
 //! So far a call reserves nothing and owes nothing; what stands already is the shape that keeps money right later: a
 //! [`Receipt`] is settled exactly once, and one that is dropped unsettled settles itself as interrupted.
 
+pub mod account;
+pub mod bound;
+pub mod calendar;
+pub mod hold;
 pub mod name;
+pub mod receipt;
 pub mod record;
+pub mod ring;
 pub mod rules;
+
+mod purse;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
