@@ -41,12 +41,13 @@ JSON answer in halves.
           cut=N [how=reset|close|clean]                          stops after N events
           error=N [code=CODE, message=TEXT]                      an error after N events
           silence=N                                              nothing more after N events
+          pause=N [ms=MS]                                        nothing for a while after N events
           hold                                                   complete, but never ends
-  which   path=PART, dialect=anthropic|chat|responses|gemini, stream=yes|no,
+  which   path=PART, dialect=anthropic|chat|responses|gemini, stream=yes|no, says=PART OF THE BODY,
           skip=N, nth=N, every=N, count=N
 
 While it runs: GET /__stats tells what it has counted; POST /__script plays another script (its
-fields, as JSON).";
+fields, as JSON); POST /__hurry, true or false, leaves all waiting out for a while.";
 
 /// Run a simulated provider: all four dialects, no key, no cost
 #[derive(Debug, clap::Args)]

@@ -43,7 +43,10 @@ pub struct Paced {
     given: usize,
     /// Something has been handed over that has to be flushed (and waited for) before there is more.
     pausing: bool,
-    gap: Option<(Duration, Pin<Box<Sleep>>)>,
+    gap: Duration,
+    /// Before the last chunk, where that is another.
+    last_gap: Option<Duration>,
+    sleep: Option<Pin<Box<Sleep>>>,
     ending: Ending,
     /// The length that the head announces: that of the whole body, also if it stops before.
     announced: Option<u64>,
@@ -62,7 +65,19 @@ impl Paced {
     pub fn new(bytes: Bytes, cuts: Arc<[usize]>, ending: Ending, mood: Mood) -> Self {
         // A head that is followed by nothing has to be flushed, too.
         let pausing = cuts.is_empty();
-        Self { bytes, cuts, given: 0, pausing, gap: None, ending, announced: None, mood, watch: None }
+        Self {
+            bytes,
+            cuts,
+            given: 0,
+            pausing,
+            gap: Duration::ZERO,
+            last_gap: None,
+            sleep: None,
+            ending,
+            announced: None,
+            mood,
+            watch: None,
+        }
     }
 
     /// With its length in the head: that of all bytes, also of those never sent.
@@ -72,10 +87,23 @@ impl Paced {
     }
 
     /// With a pause between chunks.
-    pub fn paced(mut self, gap: Duration) -> Self {
-        if !gap.is_zero() {
-            self.gap = Some((gap, Box::pin(tokio::time::sleep(gap))));
+    pub const fn paced(mut self, gap: Duration) -> Self {
+        self.gap = gap;
+        self
+    }
+
+    /// With another pause before the last chunk, also if that is the first.
+    pub fn pausing_at_last(mut self, gap: Duration) -> Self {
+        if self.cuts.len() == 1 {
+            (self.pausing, self.sleep) = (true, Some(Box::pin(tokio::time::sleep(gap))));
         }
+        self.last_gap = Some(gap);
+        self
+    }
+
+    /// With no pause at all.
+    pub fn hurried(mut self) -> Self {
+        (self.gap, self.last_gap, self.sleep) = (Duration::ZERO, None, None);
         self
     }
 
@@ -93,8 +121,8 @@ impl Paced {
     fn poll_pause(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // The pause is between chunks: an early end does not wait for a chunk that never comes.
         let more = self.given < self.cuts.len();
-        match &mut self.gap {
-            Some((_, sleep)) if more && self.given > 0 => ready!(sleep.as_mut().poll(cx)),
+        match &mut self.sleep {
+            Some(sleep) if more => ready!(sleep.as_mut().poll(cx)),
             _ => {
                 self.pausing = false;
                 cx.waker().wake_by_ref();
@@ -110,8 +138,12 @@ impl Paced {
         let start = self.given.checked_sub(1).and_then(|before| self.cuts.get(before)).copied().unwrap_or_default();
         self.given += 1;
         self.pausing = true;
-        if let Some((gap, sleep)) = &mut self.gap {
-            sleep.as_mut().reset(Instant::now() + *gap);
+        let is_next_last = self.given + 1 == self.cuts.len();
+        let gap = self.last_gap.filter(|_| is_next_last).unwrap_or(self.gap);
+        match &mut self.sleep {
+            Some(sleep) => sleep.as_mut().reset(Instant::now() + gap),
+            None if gap.is_zero() => {}
+            none => *none = Some(Box::pin(tokio::time::sleep(gap))),
         }
         Some(self.bytes.slice(start..end))
     }

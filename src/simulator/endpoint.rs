@@ -52,6 +52,8 @@ pub enum Endpoint {
     Stats,
     /// `POST /__script`
     Script,
+    /// `POST /__hurry`
+    Hurry,
     /// None of these.
     Unknown,
 }
@@ -79,7 +81,7 @@ impl Endpoint {
 
     /// Whether it is ours, not a provider's.
     pub const fn is_control(&self) -> bool {
-        matches!(self, Self::Stats | Self::Script)
+        matches!(self, Self::Stats | Self::Script | Self::Hurry)
     }
 
     const fn dialect(&self) -> Option<Dialect> {
@@ -92,7 +94,7 @@ impl Endpoint {
             | Self::GeminiCountTokens
             | Self::EmbedContent
             | Self::BatchEmbedContents => Some(Dialect::Gemini),
-            Self::Models | Self::Model { .. } | Self::Stats | Self::Script | Self::Unknown => None,
+            Self::Models | Self::Model { .. } | Self::Stats | Self::Script | Self::Hurry | Self::Unknown => None,
         }
     }
 }
@@ -119,6 +121,7 @@ fn posted(path: &str) -> Endpoint {
         ("/responses/compact", Endpoint::Compact),
         ("/responses/input_tokens", Endpoint::InputTokens),
         ("/__script", Endpoint::Script),
+        ("/__hurry", Endpoint::Hurry),
     ];
     tails.into_iter().find(|(tail, _)| path.ends_with(tail)).map_or(Endpoint::Unknown, |(_, endpoint)| endpoint)
 }

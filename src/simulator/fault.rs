@@ -28,6 +28,9 @@ pub struct Fault {
     /// Only streamed answers, or only those that are not.
     #[serde(default)]
     pub stream: Option<bool>,
+    /// Only requests in whose body this stands, as it is written there.
+    #[serde(default)]
+    pub says: Option<String>,
     /// So many matching requests go well first.
     #[serde(default)]
     pub skip: u64,
@@ -67,6 +70,8 @@ pub enum Effect {
     Error(MidStream),
     /// After so many events, nothing more; the connection stays open.
     Silence(u64),
+    /// After so many events, nothing for a while; then the rest, in one piece.
+    Pause(Pause),
     /// A complete answer that does not end: the connection stays open after the last event.
     Hold,
 }
@@ -100,6 +105,16 @@ pub struct Cut {
     pub how: How,
 }
 
+/// A silence in the middle of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pause {
+    /// Events before it.
+    pub after: u64,
+    /// Milliseconds.
+    pub ms: u64,
+}
+
 /// How an answer stops early.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -131,7 +146,17 @@ impl Fault {
     /// Happens to every call for an answer.
     #[must_use]
     pub const fn always(effect: Effect) -> Self {
-        Self { path: None, dialect: None, stream: None, skip: 0, nth: None, every: None, count: None, effect }
+        Self {
+            path: None,
+            dialect: None,
+            stream: None,
+            says: None,
+            skip: 0,
+            nth: None,
+            every: None,
+            count: None,
+            effect,
+        }
     }
 
     /// Happens to the first `count` calls for an answer.
@@ -195,8 +220,7 @@ fn named(name: &str) -> Result<Dialect, String> {
     found.ok_or_else(|| format!("`{name}` is no dialect: anthropic, chat, responses or gemini"))
 }
 
-const EFFECTS: &str =
-    "status=CODE, cut=EVENTS, error=EVENTS, silence=EVENTS, reset, close, hang, garbage, headers-then-reset or hold";
+const EFFECTS: &str = "status=CODE, cut=EVENTS, error=EVENTS, silence=EVENTS, pause=EVENTS, reset, close, hang, garbage, headers-then-reset or hold";
 
 /// Words with commas between them; the first says what happens.
 impl FromStr for Fault {
@@ -211,6 +235,7 @@ impl FromStr for Fault {
                 "path" => fault.path = Some(value.to_owned()),
                 "dialect" => fault.dialect = Some(named(value)?),
                 "stream" => fault.stream = Some(yes_or_no(value)?),
+                "says" => fault.says = Some(value.to_owned()),
                 "skip" => fault.skip = number(name, value)?,
                 "nth" => fault.nth = Some(number(name, value)?),
                 "every" => fault.every = Some(number(name, value)?),
@@ -237,6 +262,7 @@ fn effect(word: &str) -> Result<Effect, String> {
         Some(("cut", after)) => Effect::cut(number("cut", after)?, How::Reset),
         Some(("error", after)) => Effect::error(number("error", after)?),
         Some(("silence", after)) => Effect::Silence(number("silence", after)?),
+        Some(("pause", after)) => Effect::Pause(Pause { after: number("pause", after)?, ms: 1000 }),
         Some(_) => return Err(format!("a fault begins with what happens: {EFFECTS}; not `{word}`")),
     })
 }
@@ -256,6 +282,7 @@ impl Effect {
             (Self::Error(error), "code") => {
                 error.code = StatusCode::from_u16(code_of(value)?).map_err(|e| e.to_string())?;
             }
+            (Self::Pause(pause), "ms") => pause.ms = number(name, value)?,
             (Self::Cut(cut), "how") => {
                 cut.how = match value {
                     "reset" => How::Reset,
@@ -266,8 +293,8 @@ impl Effect {
             }
             _ => {
                 return Err(format!(
-                    "`{name}` does not go here. Which requests: path, dialect, stream, skip, nth, every, count. With \
-                     status: retry-after, message, body. With cut: how. With error: code, message"
+                    "`{name}` does not go here. Which requests: path, dialect, stream, says, skip, nth, every, \
+                     count. With status: retry-after, message, body. With cut: how. With error: code, message. With pause: ms"
                 ));
             }
         }
@@ -334,6 +361,7 @@ mod tests {
             ("silence=3,nth=2,dialect=gemini", r#"{"effect":{"silence":3},"nth":2,"dialect":"gemini"}"#),
             ("error=2,code=500,message=no", r#"{"effect":{"error":{"after":2,"code":500,"message":"no"}}}"#),
             ("error=2", r#"{"effect":{"error":{"after":2,"code":529}}}"#),
+            ("pause=2,ms=30,says=be still", r#"{"effect":{"pause":{"after":2,"ms":30}},"says":"be still"}"#),
             (
                 "status=429,retry-after=7,count=3",
                 r#"{"effect":{"status":{"code":429,"headers":{"retry-after":"7"}}},"count":3}"#,
@@ -354,6 +382,8 @@ mod tests {
             ("reset,count=x", "count=`x`"),
             ("reset,every=0", "from 1"),
             ("reset,how=close", "`how`"),
+            ("pause=1,ms=x", "ms=`x`"),
+            ("silence=1,ms=5", "`ms`"),
             ("reset,retry-after=2", "`retry-after`"),
             ("cut=1,how=softly", "softly"),
             ("reset,dialect=klingon", "klingon"),

@@ -35,7 +35,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-pub use fault::{Cut, Effect, Fault, How, MidStream, Refusal};
+pub use fault::{Cut, Effect, Fault, How, MidStream, Pause, Refusal};
 pub use script::{Chunking, Headers, MAX_TEXT, Script, Tokens, Tools};
 use serve::Shared;
 pub use serve::Witness;

@@ -2,7 +2,7 @@
 
 use std::future::pending;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,13 +14,14 @@ use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use memchr::memmem;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::answer::{Ask, Form, MARK};
 use super::body::{BrokenOff, Ending, Paced};
 use super::endpoint::Endpoint;
-use super::fault::{Effect, How, MidStream, Refusal};
+use super::fault::{Effect, How, MidStream, Pause, Refusal};
 use super::line::{Line, Mood};
 use super::script::Script;
 use super::skim::Skim;
@@ -40,13 +41,15 @@ pub struct Shared {
     stage: Mutex<Arc<Stage>>,
     pub tally: Arc<Tally>,
     numbers: AtomicU64,
+    /// Nobody waits: answers come as fast as they can be given.
+    hurry: AtomicBool,
     witness: Option<Witness>,
 }
 
 impl Shared {
     pub fn new(script: Script, witness: Option<Witness>) -> Self {
         let stage = Mutex::new(Arc::new(Stage::new(script)));
-        Self { stage, tally: Arc::default(), numbers: AtomicU64::new(1), witness }
+        Self { stage, tally: Arc::default(), numbers: AtomicU64::new(1), hurry: AtomicBool::new(false), witness }
     }
 
     /// Requests that have begun go on under the script they began with.
@@ -127,7 +130,8 @@ async fn handle(request: Request<Incoming>, shared: Arc<Shared>, mood: Mood) -> 
     }
     call.note(&head, &body);
     let ask = endpoint.gives_answers().then(|| dialect::read(&endpoint, head.uri.query(), &body, &stage.script));
-    call.answer(&endpoint, &head, &body, ask).await
+    let says = |mark: &str| memmem::find(&body, mark.as_bytes()).is_some();
+    call.answer(&endpoint, &head, &body, ask, &says).await
 }
 
 /// A body, if it is not too large. One that is, is read on for as long again and thrown away: a connection that closes
@@ -165,15 +169,16 @@ impl Exchange<'_> {
             let counts = serde_json::to_string(&self.shared.tally.counts());
             return json(StatusCode::OK, counts.unwrap_or_default());
         }
-        match serde_json::from_slice::<Script>(body) {
-            Ok(script) => {
-                self.shared.play(script);
-                json(StatusCode::OK, "{}".to_owned())
-            }
-            Err(error) => {
-                let error = serde_json::json!({ "error": format!("this is no script: {error}") });
-                json(StatusCode::BAD_REQUEST, error.to_string())
-            }
+        let done = if *endpoint == Endpoint::Hurry {
+            let hurry = serde_json::from_slice(body).map_err(|error| format!("true or false: {error}"));
+            hurry.map(|hurry| self.shared.hurry.store(hurry, Ordering::Relaxed))
+        } else {
+            let script = serde_json::from_slice(body).map_err(|error| format!("this is no script: {error}"));
+            script.map(|script| self.shared.play(script))
+        };
+        match done {
+            Ok(()) => json(StatusCode::OK, "{}".to_owned()),
+            Err(why) => json(StatusCode::BAD_REQUEST, serde_json::json!({ "error": why }).to_string()),
         }
     }
 
@@ -197,7 +202,7 @@ impl Exchange<'_> {
     }
 
     async fn skimmed(&self, endpoint: &Endpoint, head: &Parts, mut body: Incoming) -> Reply {
-        let mut skim = Skim::default();
+        let mut skim = Skim::new(self.stage.marks());
         while let Some(frame) = body.frame().await {
             // The client left in the middle of its request.
             let frame = frame.map_err(|_| BrokenOff)?;
@@ -205,14 +210,22 @@ impl Exchange<'_> {
         }
         self.shared.tally.request();
         let model = self.stage.script.model.clone().unwrap_or_else(|| "skimmed".to_owned());
-        self.answer(endpoint, head, &Bytes::new(), Some(Ok(skim.ask(endpoint, head.uri.query(), model)))).await
+        let ask = skim.ask(endpoint, head.uri.query(), model);
+        self.answer(endpoint, head, &Bytes::new(), Some(Ok(ask)), &|mark| skim.says(mark)).await
     }
 
-    async fn answer(&self, endpoint: &Endpoint, head: &Parts, body: &Bytes, ask: Option<Result<Ask, String>>) -> Reply {
+    async fn answer(
+        &self,
+        endpoint: &Endpoint,
+        head: &Parts,
+        body: &Bytes,
+        ask: Option<Result<Ask, String>>,
+        says: &(dyn Fn(&str) -> bool + Sync),
+    ) -> Reply {
         let stream = ask.as_ref().map(|ask| ask.as_ref().is_ok_and(|ask| ask.form != Form::Json));
         // Exists from here on, so that leaving while nothing is said is counted, too.
         let watch = stream.map(|stream| self.shared.tally.call(self.dialect, stream));
-        let fault = self.stage.fault(&Scene { path: path_and_query(head), dialect: self.dialect, stream });
+        let fault = self.stage.fault(&Scene { path: path_and_query(head), dialect: self.dialect, stream, says });
         if let Some(effect) = fault {
             self.shared.tally.fault();
             if let Some(reply) = self.fail_early(effect).await {
@@ -220,7 +233,8 @@ impl Exchange<'_> {
                 return reply;
             }
         }
-        if let Some(wait) = Some(self.stage.script.first_byte()).filter(|wait| !wait.is_zero()) {
+        let hurry = self.shared.hurry.load(Ordering::Relaxed);
+        if let Some(wait) = Some(self.stage.script.first_byte()).filter(|wait| !wait.is_zero() && !hurry) {
             tokio::time::sleep(wait).await;
         }
         let refused = match ask {
@@ -251,7 +265,7 @@ impl Exchange<'_> {
                 swallowed.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 Some(Ok(swallowed))
             }
-            Effect::Cut(_) | Effect::Error(_) | Effect::Silence(_) | Effect::Hold => None,
+            Effect::Cut(_) | Effect::Error(_) | Effect::Silence(_) | Effect::Pause(_) | Effect::Hold => None,
         }
     }
 
@@ -274,6 +288,7 @@ impl Exchange<'_> {
                 self.beginning(&answer, form, cut.after, ending)
             }
             Some(Effect::Error(error)) => self.failing(&answer, form, error),
+            Some(Effect::Pause(pause)) => self.interrupted(&answer, form, *pause),
             // The others have been dealt with before.
             _ => self.whole(&answer, Ending::Complete),
         };
@@ -285,7 +300,11 @@ impl Exchange<'_> {
             body = body.watched(watch);
         }
         let kind = if form == Form::Events { "text/event-stream; charset=utf-8" } else { "application/json" };
-        let mut given = self.dressed(response(StatusCode::OK, kind, body.paced(self.stage.script.gap())));
+        let mut body = body.paced(self.stage.script.gap());
+        if self.shared.hurry.load(Ordering::Relaxed) {
+            body = body.hurried();
+        }
+        let mut given = self.dressed(response(StatusCode::OK, kind, body));
         if form == Form::Events {
             given.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         }
@@ -299,6 +318,14 @@ impl Exchange<'_> {
     fn beginning(&self, answer: &Prepared, form: Form, events: u64, ending: Ending) -> Paced {
         let (_, cuts) = self.stage.beginning(answer, form, events);
         Paced::new(self.numbered(answer), cuts, ending, self.mood.clone())
+    }
+
+    fn interrupted(&self, answer: &Prepared, form: Form, pause: Pause) -> Paced {
+        let (end, cuts) = self.stage.beginning(answer, form, pause.after);
+        let bytes = self.numbered(answer);
+        let rest = Some(bytes.len()).filter(|whole| *whole > end);
+        let cuts = cuts.iter().copied().chain(rest).collect();
+        Paced::new(bytes, cuts, Ending::Complete, self.mood.clone()).pausing_at_last(Duration::from_millis(pause.ms))
     }
 
     fn failing(&self, answer: &Prepared, form: Form, error: &MidStream) -> Paced {

@@ -11,28 +11,45 @@ use super::scenario::Step;
 
 const STREAM: [&[u8]; 2] = [b"\"stream\":true", b"\"stream\": true"];
 const USAGE: [&[u8]; 2] = [b"\"include_usage\":true", b"\"include_usage\": true"];
-/// One less than the longest mark: more of it cannot lie before a frame's end and still be incomplete.
-const TAIL: usize = USAGE[1].len() - 1;
 
 /// A body on its way past.
-#[derive(Debug, Default)]
-pub struct Skim {
+#[derive(Debug)]
+pub struct Skim<'m> {
     stream: bool,
     usage: bool,
+    marks: Vec<(&'m str, bool)>,
     tail: Vec<u8>,
+    /// One less than the longest mark: more of it cannot lie before a frame's end and still be incomplete.
+    reach: usize,
 }
 
-impl Skim {
+impl<'m> Skim<'m> {
+    /// Looks for these, too.
+    pub fn new(marks: impl Iterator<Item = &'m str>) -> Self {
+        let marks: Vec<_> = marks.map(|mark| (mark, false)).collect();
+        let longest = marks.iter().map(|(mark, _)| mark.len()).chain([USAGE[1].len()]).max().unwrap_or_default();
+        Self { stream: false, usage: false, marks, tail: Vec::new(), reach: longest.saturating_sub(1) }
+    }
+
     /// The next frame.
     pub fn see(&mut self, frame: &[u8]) {
-        let begin = &frame[..frame.len().min(TAIL)];
+        let begin = &frame[..frame.len().min(self.reach)];
         let seam = [&self.tail, begin].concat();
         for part in [seam.as_slice(), frame] {
             let holds = |marks: [&[u8]; 2]| marks.iter().any(|mark| memmem::find(part, mark).is_some());
             self.stream = self.stream || holds(STREAM);
             self.usage = self.usage || holds(USAGE);
+            for (mark, seen) in self.marks.iter_mut().filter(|(_, seen)| !seen) {
+                *seen = memmem::find(part, mark.as_bytes()).is_some();
+            }
         }
-        self.tail = if frame.len() >= TAIL { frame[frame.len() - TAIL..].to_vec() } else { last(&seam).to_vec() };
+        let end = if frame.len() >= self.reach { frame } else { seam.as_slice() };
+        self.tail = end[end.len().saturating_sub(self.reach)..].to_vec();
+    }
+
+    /// Whether one of the marks has been seen.
+    pub fn says(&self, mark: &str) -> bool {
+        self.marks.iter().any(|(known, seen)| *seen && *known == mark)
     }
 
     /// What was asked for.
@@ -52,25 +69,27 @@ impl Skim {
     }
 }
 
-fn last(bytes: &[u8]) -> &[u8] {
-    &bytes[bytes.len().saturating_sub(TAIL)..]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const MARKS: [&str; 2] = ["a mark that is longer than all others", "still"];
 
     #[track_caller]
     fn asks(name: &str, body: &str, form: Form, usage: bool) {
         // However it is cut.
         for at in 0..=body.len() {
             for more in [1, 7, 4096] {
-                let mut skim = Skim::default();
+                let mut skim = Skim::new(MARKS.into_iter());
                 let (first, rest) = body.as_bytes().split_at(at);
                 skim.see(first);
                 rest.chunks(more).for_each(|frame| skim.see(frame));
                 let ask = skim.ask(&Endpoint::Chat, None, "m".to_owned());
                 assert_eq!((ask.form, ask.extra), (form, usage), "{name}, cut at {at}, then by {more}");
+                for mark in MARKS {
+                    assert_eq!(skim.says(mark), body.contains(mark), "{name}, cut at {at}, then by {more}: {mark}");
+                }
+                assert!(!skim.says("stream"), "nobody looks for that");
             }
         }
     }
@@ -82,13 +101,16 @@ mod tests {
         asks("with a space", r#"{"stream": true,"a":1}"#, Form::Events, false);
         asks("not", r#"{"stream":false}"#, Form::Json, false);
         asks("usage", r#"{"stream_options":{"include_usage":true},"stream":true}"#, Form::Events, true);
+        asks("a mark", r#"{"input":"a mark that is longer than all others","stream":true}"#, Form::Events, false);
+        asks("another", r#"{"stream":false,"input":"be still"}"#, Form::Json, false);
         asks("options alone", r#"{"stream_options":{"include_usage": true}}"#, Form::Json, true);
     }
 
     #[test]
     fn gemini_says_it_in_its_path() {
         let stream = Endpoint::StreamGenerate { model: "m".into() };
-        let of = |endpoint: &Endpoint, query| Skim::default().ask(endpoint, query, "m".into()).form;
+        let skim = Skim::new(std::iter::empty());
+        let of = |endpoint: &Endpoint, query| skim.ask(endpoint, query, "m".into()).form;
         assert_eq!(of(&stream, Some("alt=sse")), Form::Events);
         assert_eq!(of(&stream, None), Form::Array);
         assert_eq!(of(&Endpoint::Generate { model: "m".into() }, None), Form::Json);

@@ -51,6 +51,8 @@ pub struct Scene<'a> {
     pub dialect: Dialect,
     /// Of a call for an answer: whether it is streamed.
     pub stream: Option<bool>,
+    /// Whether something stands in its body.
+    pub says: &'a dyn Fn(&str) -> bool,
 }
 
 impl Stage {
@@ -63,6 +65,11 @@ impl Stage {
             cache: Mutex::default(),
             script,
         }
+    }
+
+    /// What its faults look for in bodies.
+    pub fn marks(&self) -> impl Iterator<Item = &str> {
+        self.script.faults.iter().filter_map(|fault| fault.says.as_deref())
     }
 
     /// What goes wrong with a request, if anything does.
@@ -139,13 +146,19 @@ fn matches(fault: &Fault, scene: &Scene<'_>) -> bool {
     let path = fault.path.as_ref().map_or(scene.stream.is_some(), |part| scene.path.contains(part.as_str()));
     path && fault.dialect.is_none_or(|dialect| dialect == scene.dialect)
         && fault.stream.is_none_or(|stream| scene.stream == Some(stream))
+        && fault.says.as_deref().is_none_or(scene.says)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const STREAM: Scene<'_> = Scene { path: "/v1/messages", dialect: Dialect::Anthropic, stream: Some(true) };
+    const STREAM: Scene<'_> = Scene {
+        path: "/v1/messages",
+        dialect: Dialect::Anthropic,
+        stream: Some(true),
+        says: &|mark| mark == "be still",
+    };
 
     #[test]
     fn faults_take_turns() {
@@ -168,8 +181,10 @@ mod tests {
         meets("reset,path=chat", &STREAM, false);
         meets("reset,dialect=anthropic,stream=yes", &STREAM, true);
         meets("reset,dialect=chat", &STREAM, false);
+        meets("reset,says=be still", &STREAM, true);
+        meets("reset,says=speak", &STREAM, false);
         meets("reset,stream=no", &STREAM, false);
-        let models = Scene { path: "/v1/models", dialect: Dialect::Chat, stream: None };
+        let models = Scene { path: "/v1/models", dialect: Dialect::Chat, stream: None, says: &|_| false };
         meets("reset", &models, false);
         meets("reset,path=/models", &models, true);
         meets("reset,path=/models,stream=yes", &models, false);

@@ -97,6 +97,20 @@ async fn a_script_can_be_posted() {
 }
 
 #[tokio::test]
+async fn in_a_hurry_nobody_waits() {
+    let slow = Script { first_byte_ms: 60_000, gap_ms: 60_000, ..script("hello") };
+    let simulator = start(slow.fault("pause=2,ms=60000,nth=2".parse().unwrap())).await;
+    let hurry = |word| request("POST", "/__hurry", "", word);
+    assert_eq!(exchange(&simulator, &hurry("true")).await.status(), 200);
+    let plain = exchange(&simulator, &ask(ANSWERS[0], true)).await;
+    let pausing = exchange(&simulator, &ask(ANSWERS[0], true)).await;
+    assert_eq!((plain.end, pausing.end, plain.bytes()), (End::Complete, End::Complete, pausing.bytes()));
+    assert_eq!(exchange(&simulator, &hurry("false")).await.status(), 200);
+    assert_eq!(exchange(&simulator, &ask(ANSWERS[0], true)).await.end, End::Silence);
+    assert_eq!(exchange(&simulator, &hurry("soon")).await.status(), 400);
+}
+
+#[tokio::test]
 async fn dropping_it_ends_its_connections() {
     let simulator = start(script("hello").fault(Fault::always(Effect::Hang))).await;
     let address = simulator.address();

@@ -1,11 +1,11 @@
 //! Every fault, seen on a raw socket.
 
 use serde_json::json;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tollgate::simulator::{Effect, Fault};
+use tollgate::simulator::{Effect, Fault, Script};
 
-use crate::raw::{ANSWERS, End, Raw, ask, exchange, read, script, start};
+use crate::raw::{ANSWERS, End, Raw, ask, exchange, parse, read, request, script, start};
 
 /// One fault, for one request, on a new connection.
 async fn under(fault: &str, path: &str, stream: bool) -> Raw {
@@ -118,4 +118,41 @@ async fn a_connection_survives_a_refusal_and_carries_on() {
     }
     let counts = simulator.counts();
     assert_eq!((counts.requests, counts.faults, counts.connections, counts.connections_open), (3, 1, 1, 1));
+}
+
+/// The pause is longer than `read` waits, so that the silence is seen.
+#[tokio::test]
+async fn a_stream_pauses_if_its_request_says_so_and_then_gives_the_rest() {
+    let still = request(
+        "POST",
+        ANSWERS[1],
+        "",
+        r#"{"model":"m","stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"user","content":"be still"}]}"#,
+    );
+    for skim in [false, true] {
+        for events in [2, 0] {
+            let fault = format!("pause={events},ms=450,says=be still").parse().unwrap();
+            let simulator = start(Script { skim, ..script("hello there") }.fault(fault)).await;
+            let whole = exchange(&simulator, &ask(ANSWERS[1], true)).await;
+            assert_eq!((whole.status(), whole.end), (200, End::Complete), "nobody told it to be still");
+            let mut stream = TcpStream::connect(simulator.address()).await.unwrap();
+            stream.write_all(still.as_bytes()).await.unwrap();
+            let raw = read(&mut stream).await;
+            assert_eq!((raw.status(), raw.end), (200, End::Silence), "{events}, skim {skim}");
+            assert_eq!(raw.chunks, whole.chunks[..events], "{events}, skim {skim}");
+            let rest =
+                parse(&[raw.head.as_bytes(), b"\r\n\r\n", &rest(&mut stream).await].concat(), End::Closed).unwrap();
+            assert_eq!((rest.bytes(), rest.end), (whole.chunks[events..].concat(), End::Complete), "{events}");
+            assert_eq!(rest.chunks.len(), 1, "in one piece");
+        }
+    }
+}
+
+/// What comes until the end of the framing.
+async fn rest(stream: &mut TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while !bytes.ends_with(b"\r\n0\r\n\r\n") {
+        assert!(stream.read_buf(&mut bytes).await.unwrap() > 0);
+    }
+    bytes
 }
