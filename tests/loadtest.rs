@@ -69,7 +69,7 @@ fn every_profile_runs_and_every_answer_is_the_providers() {
     let told = ends(&output, 0);
     let report = report(&json);
     let profiles = report["sections"].as_array().unwrap();
-    assert_eq!(profiles.len(), 11, "{told}");
+    assert_eq!(profiles.len(), 13, "{told}");
     for section in profiles {
         let profile = section["profile"].as_str().unwrap();
         for subject in section["subjects"].as_array().unwrap() {
@@ -92,6 +92,14 @@ fn every_profile_runs_and_every_answer_is_the_providers() {
     }
     assert!(subject(&report, "streams", "gateway")["per_stream"].as_f64().is_some());
     assert!(subject(&report, "streams", "gateway")["gap"]["p50"]["value"].as_f64().unwrap() > 10_000.0, "50 ms apart");
+    let crowd = subject(&report, "crowd", "gateway");
+    assert_eq!(crowd["answers"], 20, "each once");
+    assert!(crowd["per_stream"].as_f64().is_some());
+    let gap = crowd["gap"]["p50"]["value"].as_f64().unwrap();
+    assert!((240_000.0..300_000.0).contains(&gap), "those that speak, every 250 ms: {gap}");
+    let uploads = subject(&report, "uploads", "gateway");
+    let (bodies, each) = (uploads["in_flight"].as_u64().unwrap(), 150_000);
+    assert_eq!(bodies / each, uploads["answers"].as_u64().unwrap(), "all of them at one time");
     let page = std::fs::read_to_string(&html).unwrap();
     assert!(page.matches("<svg").count() >= 20, "charts");
     let own = std::env::temp_dir().join(format!("tollgate-loadtest-{}", std::process::id()));

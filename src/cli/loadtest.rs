@@ -8,8 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
 use super::say;
 use crate::loadtest::check::Check;
 use crate::loadtest::cores::{self, Layout};
@@ -18,7 +16,7 @@ use crate::loadtest::report::Report;
 use crate::loadtest::run::{self, BASELINE, DIRECT, GATEWAY, Plan};
 use crate::loadtest::schedule::Arrivals;
 use crate::loadtest::subject::Origin;
-use crate::loadtest::{compare, page, table, url};
+use crate::loadtest::{compare, page, room, table, url};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -40,14 +38,15 @@ Examples:
       Gateways that run already, whose provider must be the simulated one at --provider.
 
 Profiles: chat (small calls at a steady rate), flat-out (as many as go through), agent-20k, agent-200k,
-agent-1m (turns of that size), fleet (four agents side by side), streams (many open ones), failing (a
-provider that fails), reload (rules that change), connect (a connection for each call), frontier (a rising
+agent-1m (turns of that size), fleet (four agents side by side), streams (many open ones), crowd (10,000
+open ones, of which one in five speaks), uploads (1,500 requests of 150 KB under way at one time), failing
+(a provider that fails), reload (rules that change), connect (a connection for each call), frontier (a rising
 rate); or all. By default: chat, flat-out, agent-200k, fleet, streams, frontier.
 
 Checks: [PROFILE:]FIGURE[@SUBJECT] < LIMIT. The figures: p50, p90, p99, p99.9 and max of the latency, or
 with gap_ or first_byte_ before them; with _added after them, less that of the provider alone; cpu,
-cpu_event, cpu_ratio, rate, faults, memory_idle, memory_peak, memory_after, per_stream, rate_1ms, rate_5ms,
-rate_10ms, rate_50ms. Units: us, ms, s, KiB, MiB. Without a profile, every one that has the figure.
+cpu_event, cpu_ratio, rate, faults, memory_idle, memory_peak, memory_after, memory_kept (afterwards, over
+idle), in_flight, per_stream, rate_1ms, rate_5ms, rate_10ms, rate_50ms. Units: us, ms, s, KiB, MiB. Without a profile, every one that has the figure.
 
 Exit codes: 0 well, 1 a check did not hold, 2 wrong usage, 3 could not be run.";
 
@@ -73,9 +72,9 @@ pub struct Loadtest {
     /// Connections, instead of the profiles' own
     #[arg(long, value_name = "N", value_parser = connections)]
     connections: Option<usize>,
-    /// Streams open at one time in the profile streams
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = connections)]
-    streams: usize,
+    /// Streams open at one time in the profiles streams and crowd, instead of 1,000 and 10,000
+    #[arg(long, value_name = "N", value_parser = connections)]
+    streams: Option<usize>,
     /// Agents' answers are streams of so many events, instead of JSON
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     answer_events: Option<u32>,
@@ -182,7 +181,8 @@ fn measure(args: &Loadtest) -> Result<ExitCode, (u8, String)> {
         let writable = OpenOptions::new().append(true).create(true).open(path);
         writable.map_err(|error| (USAGE, format!("{}: {error}", path.display())))?;
     }
-    raise_descriptor_limit();
+    let connections = plan.profiles.iter().map(|profile| profile.connections).max().unwrap_or_default();
+    room::make(connections).map_err(|why| (NOT_RUN, why))?;
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_signals(&stop);
     let report = run::run(&plan, &stop).map_err(|why| (NOT_RUN, why))?;
@@ -208,7 +208,7 @@ impl Loadtest {
         let (rounds, time) = if self.quick { (2, 1000) } else { (4, 2500) };
         let time = self.duration.unwrap_or(Duration::from_millis(time));
         Ok(Plan {
-            profiles: self.wanted()?,
+            profiles: self.wanted(time)?,
             subjects: self.subjects()?,
             layout: self.layout(),
             rounds: self.rounds.map_or(rounds, usize::from),
@@ -245,11 +245,12 @@ impl Loadtest {
         Ok(all)
     }
 
-    fn wanted(&self) -> Result<Vec<Profile>, String> {
+    fn wanted(&self, time: Duration) -> Result<Vec<Profile>, String> {
         let wishes = Wishes {
             rate: self.rate,
             connections: self.connections,
             streams: self.streams,
+            time,
             answer_events: self.answer_events,
             arrivals: if self.poisson { Arrivals::Poisson } else { Arrivals::Constant },
         };
@@ -274,13 +275,6 @@ impl Loadtest {
             load: or(&self.load_cores, usual.load),
         }
     }
-}
-
-/// Many connections need many descriptors, here and in the children.
-fn raise_descriptor_limit() {
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    // If it is refused, connections fail later and say so.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
 /// The children and the folder go with the run, so the run must end by itself.

@@ -29,7 +29,8 @@ pub struct Verdict {
 
 /// What may stand before the comparison, for whoever got it wrong.
 const METRICS: &str = "p50, p90, p99, p99.9, max (latency; with first_byte_ or gap_ before it, with _added after it), cpu, cpu_event, \
-                       cpu_ratio, rate, faults, memory_idle, memory_peak, memory_after, per_stream, rate_1ms, rate_5ms, rate_10ms, rate_50ms";
+                       cpu_ratio, rate, faults, memory_idle, memory_peak, memory_after, memory_kept, in_flight, \
+                       per_stream, rate_1ms, rate_5ms, rate_10ms, rate_50ms";
 
 impl std::str::FromStr for Check {
     type Err = String;
@@ -124,7 +125,7 @@ fn value(metric: &str, figures: &Figures) -> Option<f64> {
 
 type Other = (&'static str, fn(&Figures) -> Option<f64>);
 
-const OTHERS: [Other; 13] = [
+const OTHERS: [Other; 15] = [
     ("cpu", |f| f.cpu.map(|cpu| cpu.value)),
     ("cpu_event", |f| f.cpu_event.map(|cpu| cpu.value)),
     ("cpu_ratio", |f| f.cpu_ratio.map(|ratio| ratio.value)),
@@ -133,6 +134,9 @@ const OTHERS: [Other; 13] = [
     ("memory_idle", |f| f.memory.as_ref().map(|memory| memory.idle as f64)),
     ("memory_peak", |f| f.memory.as_ref().map(|memory| memory.peak as f64)),
     ("memory_after", |f| f.memory.as_ref().map(|memory| memory.after as f64)),
+    // More than before; less is none.
+    ("memory_kept", |f| f.memory.as_ref().map(|memory| memory.after.saturating_sub(memory.idle) as f64)),
+    ("in_flight", |f| f.in_flight.map(|bytes| bytes as f64)),
     ("per_stream", |f| f.per_stream),
     ("rate_1ms", |f| f.frontier.first().map(|(_, rate)| *rate)),
     ("rate_5ms", |f| f.frontier.get(1).map(|(_, rate)| *rate)),
@@ -178,6 +182,10 @@ mod tests {
         judges("p50_added@baseline<15", true);
         judges("memory_peak<30MiB", true);
         judges("memory_peak<30KiB", false);
+        // 8 MiB before, 9 afterwards.
+        judges("memory_kept<=1MiB", true);
+        judges("memory_kept<1MiB", false);
+        judges("in_flight>1", false);
         judges("faults<=2", true);
         judges("failing:faults<=2", false);
         judges("chat:faults<=0", false);

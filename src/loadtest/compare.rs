@@ -11,7 +11,7 @@ use super::table::number;
 type Row = (&'static str, fn(&Figures) -> Option<f64>);
 
 /// What is compared, the most comparable first.
-const ROWS: [Row; 14] = [
+const ROWS: [Row; 15] = [
     ("CPU x baseline", |f| f.cpu_ratio.map(|ratio| ratio.value)),
     ("added p50, µs", |f| f.added.map(|added| added.p50.value)),
     ("added p90, µs", |f| f.added.map(|added| added.p90.value)),
@@ -23,6 +23,7 @@ const ROWS: [Row; 14] = [
     ("CPU per event, µs", |f| f.cpu_event.map(|cpu| cpu.value)),
     ("answers a second", |f| f.rate.map(|rate| rate.value)),
     ("memory peak, MiB", |f| f.memory.as_ref().map(|memory| memory.peak as f64 / f64::from(1 << 20))),
+    ("memory afterwards, MiB", |f| f.memory.as_ref().map(|memory| memory.after as f64 / f64::from(1 << 20))),
     ("memory per stream, KiB", |f| f.per_stream.map(|bytes| bytes / 1024.0)),
     ("rate with p99 < 10 ms", |f| f.frontier.get(2).map(|(_, rate)| *rate)),
     ("faults", |f| (f.answers > 0).then(|| f.faults.values().sum::<u64>() as f64)),

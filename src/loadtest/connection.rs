@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -36,6 +37,40 @@ pub struct Exchange<'a> {
     pub due: Instant,
     /// Whether it was due in the measured time; if not, it only warms up.
     pub measured: bool,
+    /// Between these, gaps of a stream count.
+    pub gaps: Option<(Instant, Instant)>,
+    /// Where its bytes are counted while they wait for an answer.
+    pub in_flight: &'a InFlight,
+}
+
+/// Bytes of requests that were sent and not answered yet.
+#[derive(Debug, Default)]
+pub struct InFlight {
+    now: AtomicU64,
+    most: AtomicU64,
+}
+
+/// A request's part of them.
+struct Waiting<'a>(&'a InFlight, u64);
+
+impl InFlight {
+    /// Most at one time.
+    #[must_use]
+    pub fn most(&self) -> u64 {
+        self.most.load(Relaxed)
+    }
+
+    fn add(&self, bytes: usize) -> Waiting<'_> {
+        let now = self.now.fetch_add(bytes as u64, Relaxed) + bytes as u64;
+        self.most.fetch_max(now, Relaxed);
+        Waiting(self, bytes as u64)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.now.fetch_sub(self.1, Relaxed);
+    }
 }
 
 /// When things happened to one answer.
@@ -106,6 +141,8 @@ impl Connection {
             stream: false,
             due: Instant::now(),
             measured: false,
+            gaps: None,
+            in_flight: &InFlight::default(),
         };
         let done = self.converse(&exchange, Answer::new(true), &RefCell::default()).await;
         self.stream = None;
@@ -123,6 +160,7 @@ impl Connection {
         let sent = Instant::now();
         // Who refuses early may have closed; his answer may still be there.
         let written = stream.write_all(exchange.request).await;
+        let mut waiting = Some(exchange.in_flight.add(exchange.request.len()));
         let mut first = None;
         let mut last = sent;
         loop {
@@ -133,11 +171,13 @@ impl Connection {
                 Err(error) => return Err(fault_of(written.as_ref().err().unwrap_or(&error))),
             };
             let now = Instant::now();
+            waiting.take();
             let before = answer.content().length;
             let done = answer.read(&self.buffer[..count])?;
             if answer.content().length > before {
-                if first.is_some() && exchange.stream && exchange.measured {
-                    tally.borrow_mut().gap.add(now - last);
+                let counts = exchange.gaps.is_some_and(|(from, until)| (from..until).contains(&now));
+                if first.is_some() && exchange.stream && counts {
+                    tally.borrow_mut().gap.add_finely(now - last);
                 }
                 first = first.or(Some(now));
                 last = now;

@@ -17,11 +17,14 @@ use tokio::sync::Notify;
 use tokio::task::{JoinSet, LocalSet};
 
 use super::answer::Expected;
-use super::connection::{Connection, Exchange};
+use super::connection::{Connection, Exchange, InFlight};
 use super::cores;
 use super::proc;
 use super::schedule::{Alarm, Arrivals, Schedule};
 use super::tally::{Fault, Tally};
+
+/// Longer than any answer.
+const LONG: Duration = Duration::from_secs(86_400);
 
 /// How requests come.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,6 +33,19 @@ pub enum Load {
     Rate(f64, Arrivals),
     /// As many as there are connections, always; the connections begin one after another over this time.
     Held(Duration),
+    /// One on each connection; they begin one after another over this time, and the kinds are spread evenly.
+    Once(Duration),
+}
+
+impl Load {
+    /// Over which time connections begin.
+    #[must_use]
+    pub const fn ramp(&self) -> Duration {
+        match self {
+            Self::Rate(..) => Duration::ZERO,
+            Self::Held(ramp) | Self::Once(ramp) => *ramp,
+        }
+    }
 }
 
 /// A rendered kind.
@@ -79,19 +95,28 @@ pub struct Run<'a> {
 pub fn drive(run: &Run<'_>) -> Result<Tally, String> {
     let threads = run.cores.len().clamp(1, run.connections.max(1));
     let begin = Instant::now() + Duration::from_millis(20);
+    let in_flight = Arc::new(InFlight::default());
     let tallies: Vec<Result<Tally, String>> = std::thread::scope(|scope| {
-        let all: Vec<_> = (0..threads).map(|index| scope.spawn(move || thread(run, index, threads, begin))).collect();
+        let all: Vec<_> = (0..threads)
+            .map(|index| {
+                let in_flight = Arc::clone(&in_flight);
+                scope.spawn(move || thread(run, (index, threads), begin, in_flight))
+            })
+            .collect();
         all.into_iter().map(|one| one.join().unwrap_or_else(|_| Err("a load thread died".to_owned()))).collect()
     });
     let mut sum = Tally::default();
     for tally in tallies {
         sum.merge(&tally?);
     }
+    sum.in_flight = in_flight.most();
     Ok(sum)
 }
 
-fn thread(run: &Run<'_>, index: usize, threads: usize, begin: Instant) -> Result<Tally, String> {
-    if let Some(core) = run.cores.get(index) {
+type Place = (usize, usize);
+
+fn thread(run: &Run<'_>, place: Place, begin: Instant, in_flight: Arc<InFlight>) -> Result<Tally, String> {
+    if let Some(core) = run.cores.get(place.0) {
         cores::pin(&[*core]).map_err(|error| format!("core {core}: {error}"))?;
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -99,7 +124,7 @@ fn thread(run: &Run<'_>, index: usize, threads: usize, begin: Instant) -> Result
         .build()
         .map_err(|error| format!("a load thread cannot start: {error}"))?;
     let before = proc::own_thread_cpu();
-    let mut tally = LocalSet::new().block_on(&runtime, share(run, index, threads, begin))?;
+    let mut tally = LocalSet::new().block_on(&runtime, share(run, place, begin, in_flight))?;
     tally.cpu = proc::own_thread_cpu().saturating_sub(before);
     Ok(tally)
 }
@@ -112,12 +137,20 @@ struct Shared {
     more: Notify,
     closed: Cell<bool>,
     under_way: Cell<u64>,
+    in_flight: Arc<InFlight>,
+    /// Whether gaps count by when they are, and not by when their stream was due.
+    once: bool,
     /// From when on it counts.
     measure: Instant,
     end: Instant,
 }
 
-async fn share(run: &Run<'_>, index: usize, threads: usize, begin: Instant) -> Result<Tally, String> {
+async fn share(
+    run: &Run<'_>,
+    (index, threads): Place,
+    begin: Instant,
+    in_flight: Arc<InFlight>,
+) -> Result<Tally, String> {
     let measure = begin + run.warmup;
     let shared = Rc::new(Shared {
         sent: run.sent.to_vec(),
@@ -126,6 +159,8 @@ async fn share(run: &Run<'_>, index: usize, threads: usize, begin: Instant) -> R
         more: Notify::new(),
         closed: Cell::new(false),
         under_way: Cell::new(0),
+        in_flight,
+        once: matches!(run.load, Load::Once(_)),
         measure,
         end: measure + run.time,
     });
@@ -134,12 +169,11 @@ async fn share(run: &Run<'_>, index: usize, threads: usize, begin: Instant) -> R
     for number in 0..own.max(1) {
         let connection = Connection::new(run.to, run.fresh);
         let shared = Rc::clone(&shared);
+        let first = begin + run.load.ramp().mul_f64(number as f64 / own.max(1) as f64);
         match run.load {
             Load::Rate(..) => tasks.spawn_local(serve_queue(connection, shared)),
-            Load::Held(ramp) => {
-                let first = begin + ramp.mul_f64(number as f64 / own.max(1) as f64);
-                tasks.spawn_local(hold(connection, shared, first, number))
-            }
+            Load::Held(_) => tasks.spawn_local(hold(connection, shared, first, number)),
+            Load::Once(_) => tasks.spawn_local(once(connection, shared, first, number)),
         };
     }
     match run.load {
@@ -149,7 +183,7 @@ async fn share(run: &Run<'_>, index: usize, threads: usize, begin: Instant) -> R
             feed(run, &shared, Schedule::new((rate, all), arrivals, weights, (index, threads), run.seed), begin)
                 .await?;
         }
-        Load::Held(_) => until(shared.end, run.stop).await,
+        Load::Held(_) | Load::Once(_) => until(shared.end, run.stop).await,
     }
     shared.closed.set(true);
     shared.more.notify_waiters();
@@ -221,14 +255,34 @@ async fn hold(mut connection: Connection, shared: Rc<Shared>, first: Instant, nu
     }
 }
 
+async fn once(mut connection: Connection, shared: Rc<Shared>, due: Instant, number: usize) {
+    tokio::time::sleep_until(due.into()).await;
+    let all: usize = shared.sent.iter().map(|sent| sent.weight as usize).sum();
+    let mut at = number % all.max(1);
+    let kind = shared.sent.iter().position(|sent| match at.checked_sub(sent.weight as usize) {
+        Some(rest) => {
+            at = rest;
+            false
+        }
+        None => true,
+    });
+    shared.tally.borrow_mut().due += 1;
+    one(&mut connection, &shared, due, kind.unwrap_or_default()).await;
+}
+
 async fn one(connection: &mut Connection, shared: &Shared, due: Instant, kind: usize) -> bool {
     let Some(sent) = shared.sent.get(kind) else { return false };
+    let measured = due >= shared.measure;
+    // Of streams that come and go, all gaps of those that were due in time.
+    let until = if shared.once { shared.end } else { shared.end + LONG };
     let exchange = Exchange {
         request: &sent.request,
         expected: &sent.expected,
         stream: sent.stream,
         due,
-        measured: due >= shared.measure,
+        measured,
+        gaps: (measured || shared.once).then_some((shared.measure, until)),
+        in_flight: &shared.in_flight,
     };
     shared.under_way.set(shared.under_way.get() + 1);
     let good = connection.exchange(exchange, &shared.tally).await;

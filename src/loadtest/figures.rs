@@ -34,6 +34,10 @@ pub struct Reading {
     pub queue: bool,
     /// Connections held, where memory per stream is asked for.
     pub held: Option<usize>,
+    /// Whether every connection has one exchange: then there is no rate, and each must have ended.
+    pub once: bool,
+    /// Whether it is about bodies that are on their way.
+    pub uploads: bool,
     /// When the profile began.
     pub began: Instant,
     /// How many cores the load side and the provider have.
@@ -65,7 +69,8 @@ fn one(own: &Rounds, direct: Option<&Rounds>, baseline: Option<&Rounds>, reading
         name: own.name.clone(),
         exact: own.exact,
         answers: sum.good,
-        rate: spread(own.cells.iter().map(|cell| Some(cell.tally.latency.count() as f64 / reading.seconds))),
+        rate: spread(own.cells.iter().map(|cell| Some(cell.tally.latency.count() as f64 / reading.seconds)))
+            .filter(|_| !reading.once),
         faults: sum.faults.iter().map(|(fault, count)| (fault.to_string(), *count)).collect(),
         latency: quantiles(own, |tally| &tally.latency),
         added: added(|tally| &tally.latency).filter(|_| !reading.queue),
@@ -90,6 +95,7 @@ fn one(own: &Rounds, direct: Option<&Rounds>, baseline: Option<&Rounds>, reading
             // Who is not started anew for each turn has room from the last one, and grows only in the first.
             spread(own.cells.iter().map(grown)).map(|figure| figure.high)
         }),
+        in_flight: reading.uploads.then_some(sum.in_flight),
         curve: CURVE.iter().flat_map(|quantile| Some((*quantile, sum.latency.at(*quantile)?))).collect(),
         steps: Vec::new(),
         frontier: Vec::new(),
@@ -185,7 +191,16 @@ mod tests {
     }
 
     const fn reading(began: Instant) -> Reading {
-        Reading { seconds: 1.0, queue: false, held: None, began, load_cores: 1, provider_cores: 1 }
+        Reading {
+            seconds: 1.0,
+            queue: false,
+            held: None,
+            once: false,
+            uploads: false,
+            began,
+            load_cores: 1,
+            provider_cores: 1,
+        }
     }
 
     #[track_caller]

@@ -22,6 +22,10 @@ pub struct Kind {
     pub weight: u32,
     /// Headers by which an agent is known, each with its line end.
     pub headers: &'static str,
+    /// What its user says first, by which the provider knows it; it stands in JSON as it is.
+    pub says: &'static str,
+    /// Whether it is silent for so long that a gateway may put keep-alives into its answer.
+    pub silent: bool,
 }
 
 /// Who is asked, and with what key.
@@ -43,7 +47,7 @@ impl Kind {
     /// A request without an agent's habits.
     #[must_use]
     pub const fn plain(name: &'static str, dialect: Dialect, bytes: usize, stream: bool) -> Self {
-        Self { name, dialect, stream, bytes, weight: 1, headers: "" }
+        Self { name, dialect, stream, bytes, weight: 1, headers: "", says: "", silent: false }
     }
 
     /// The whole request, head and body.
@@ -98,6 +102,18 @@ impl Kind {
         self.around(model, &tools, &system, self.bytes.saturating_sub(around))
     }
 
+    /// Turns of up to 2,000 bytes, an odd number of them, so that the user speaks first and last.
+    fn turns(&self, bytes: usize, user: &str, model: &str, one: impl Fn(&str, &str) -> String) -> String {
+        const TURN: usize = 2000;
+        let count = (bytes / TURN) | 1;
+        // What the first one's frame takes is not ours to fill.
+        let frame = one(user, "").len() + 1;
+        let size = ((bytes + frame) / count).saturating_sub(frame);
+        let first = one(user, &[self.says, &prose(size.saturating_sub(self.says.len()))].concat());
+        let others = (1..count).map(|n| one(if n % 2 == 0 { user } else { model }, &prose(size)));
+        [first].into_iter().chain(others).collect::<Vec<_>>().join(",")
+    }
+
     fn around(&self, model: &str, tools: &str, system: &str, talk: usize) -> String {
         let stream = if self.stream { ",\"stream\":true" } else { "" };
         match self.dialect {
@@ -107,7 +123,7 @@ impl Kind {
                 } else {
                     format!(r#""system":[{{"type":"text","text":"{system}","cache_control":{{"type":"ephemeral"}}}}],"#)
                 };
-                let turns = turns(talk, "user", "assistant", |role, text| {
+                let turns = self.turns(talk, "user", "assistant", |role, text| {
                     format!(r#"{{"role":"{role}","content":[{{"type":"text","text":"{text}"}}]}}"#)
                 });
                 format!(r#"{{"model":"{model}","max_tokens":1024,{system}{tools}"messages":[{turns}]{stream}}}"#)
@@ -118,13 +134,14 @@ impl Kind {
                 } else {
                     format!(r#"{{"role":"system","content":"{system}"}},"#)
                 };
-                let turns =
-                    turns(talk, "user", "assistant", |role, text| format!(r#"{{"role":"{role}","content":"{text}"}}"#));
+                let turns = self.turns(talk, "user", "assistant", |role, text| {
+                    format!(r#"{{"role":"{role}","content":"{text}"}}"#)
+                });
                 let usage = if self.stream { r#","stream_options":{"include_usage":true}"# } else { "" };
                 format!(r#"{{"model":"{model}",{tools}"messages":[{system}{turns}],"max_tokens":1024{stream}{usage}}}"#)
             }
             Dialect::Responses => {
-                let turns = turns(talk, "input", "output", |role, text| {
+                let turns = self.turns(talk, "input", "output", |role, text| {
                     let speaker = if role == "input" { "user" } else { "assistant" };
                     format!(
                         r#"{{"type":"message","role":"{speaker}","content":[{{"type":"{role}_text","text":"{text}"}}]}}"#
@@ -135,7 +152,7 @@ impl Kind {
                 )
             }
             Dialect::Gemini => {
-                let turns = turns(talk, "user", "model", |role, text| {
+                let turns = self.turns(talk, "user", "model", |role, text| {
                     format!(r#"{{"role":"{role}","parts":[{{"text":"{text}"}}]}}"#)
                 });
                 format!(
@@ -144,17 +161,6 @@ impl Kind {
             }
         }
     }
-}
-
-/// Turns of up to 2,000 bytes, an odd number of them, so that the user speaks first and last.
-fn turns(bytes: usize, user: &str, model: &str, one: impl Fn(&str, &str) -> String) -> String {
-    const TURN: usize = 2000;
-    let count = (bytes / TURN) | 1;
-    // What the first one's frame takes is not ours to fill.
-    let frame = one(user, "").len() + 1;
-    let size = (bytes + frame) / count;
-    let all = (0..count).map(|n| one(if n % 2 == 0 { user } else { model }, &prose(size.saturating_sub(frame))));
-    all.collect::<Vec<_>>().join(",")
 }
 
 /// JSON string content of exactly so many bytes: words, and now and then a quote, a tab and an escaped line end, as code has.
@@ -228,8 +234,9 @@ mod tests {
         for dialect in Dialect::ALL {
             for stream in [false, true] {
                 for bytes in [400, 2_000, 20_000, 200_000, 1_000_000] {
-                    let kind = Kind::plain("k", dialect, bytes, stream);
+                    let kind = Kind { says: "Be still. ", ..Kind::plain("k", dialect, bytes, stream) };
                     let body = kind.body("m");
+                    assert_eq!(body.matches("Be still. ").count(), 1);
                     let name = format!("{} {bytes} {stream}", dialect.name());
                     let json: serde_json::Value = serde_json::from_str(&body).unwrap_or_else(|e| panic!("{name}: {e}"));
                     assert!(body.len().abs_diff(bytes) * 10 < bytes, "{name}: {}", body.len());

@@ -26,6 +26,7 @@ pub mod proc;
 pub mod profile;
 pub mod progress;
 pub mod report;
+pub mod room;
 pub mod run;
 pub mod schedule;
 pub mod subject;

@@ -37,6 +37,10 @@ pub enum Twist {
     Connect,
     /// Every cell begins with a new process, so that its memory is that of this load.
     Memory,
+    /// As `Memory`; all streams are open before anything counts, and gaps count.
+    Crowd,
+    /// As `Memory`; all bodies are on their way at one time.
+    Uploads,
     /// The gateway's rules are replaced all the time.
     Reload,
     /// The provider fails: faults are what is to be seen, not what should not be.
@@ -52,8 +56,10 @@ pub struct Wishes {
     pub rate: Option<f64>,
     /// Connections, instead of the profile's.
     pub connections: Option<usize>,
-    /// Streams open at one time in `streams`.
-    pub streams: usize,
+    /// Streams open at one time in `streams` and `crowd`, instead of the profile's.
+    pub streams: Option<usize>,
+    /// How long each turn is measured.
+    pub time: Duration,
     /// Agents' answers are streams of so many events.
     pub answer_events: Option<u32>,
     /// How arrivals are spread.
@@ -61,7 +67,7 @@ pub struct Wishes {
 }
 
 /// All of them, in the order in which they run.
-pub const NAMES: [&str; 11] = [
+pub const NAMES: [&str; 13] = [
     "chat",
     "flat-out",
     "agent-20k",
@@ -69,6 +75,8 @@ pub const NAMES: [&str; 11] = [
     "agent-1m",
     "fleet",
     "streams",
+    "crowd",
+    "uploads",
     "failing",
     "reload",
     "connect",
@@ -127,7 +135,9 @@ pub fn named(name: &str, wishes: &Wishes) -> Option<Profile> {
                 rate(300.0),
             )
         },
-        "streams" => streams(connections(wishes.streams)),
+        "streams" => streams(connections(wishes.streams.unwrap_or(1000))),
+        "crowd" => crowd(connections(wishes.streams.unwrap_or(10_000)), wishes.time),
+        "uploads" => uploads(connections(1500)),
         "failing" => Profile {
             provider: flags(
                 "--fault status=529,retry-after=1,every=10 --fault reset,every=25 --fault cut=3,how=reset,stream=yes,every=7",
@@ -200,6 +210,50 @@ fn streams(count: usize) -> Profile {
     }
 }
 
+/// How long all streams of a crowd are open before anything counts.
+const SETTLE: Duration = Duration::from_millis(500);
+
+/// One in five speaks. All are open while it is measured: each lasts for as long as it takes to open them all, and to measure.
+fn crowd(count: usize, time: Duration) -> Profile {
+    const STILL: &str = "Take your time before you answer. ";
+    const GAP: Duration = Duration::from_millis(250);
+    // As many a second as a core opens without being busy with it alone.
+    let ramp = Duration::from_secs_f64((count as f64 / 2500.0).max(0.5));
+    let lasts = ramp + SETTLE + time + Duration::from_secs(1);
+    let events = lasts.as_millis().div_ceil(GAP.as_millis());
+    let mut provider = flags(&format!("--chunks {events} --chunk-bytes 60 --gap-ms {}", GAP.as_millis()));
+    let fault = format!("pause=3,ms={},says={}", lasts.as_millis(), STILL.trim_end());
+    provider.extend(["--fault".to_owned(), fault]);
+    let speaks = Kind::plain("speaks", Dialect::Chat, SMALL, true);
+    Profile {
+        name: "crowd",
+        about: format!(
+            "very many open streams, of which one in five speaks every {} ms and the others begin and fall silent",
+            GAP.as_millis()
+        ),
+        kinds: vec![speaks.clone(), Kind { name: "silent", weight: 4, says: STILL, silent: true, ..speaks }],
+        connections: count,
+        load: Load::Once(ramp),
+        provider,
+        twist: Twist::Crowd,
+    }
+}
+
+/// The provider answers nobody before all have sent.
+fn uploads(count: usize) -> Profile {
+    let ramp = Duration::from_secs_f64((count as f64 / 1000.0).max(0.2));
+    let wait = ramp + Duration::from_secs(1);
+    Profile {
+        name: "uploads",
+        about: "requests of 150 KB on their way to a slow provider, all at one time".to_owned(),
+        kinds: vec![Kind::plain("turn", Dialect::Anthropic, 150_000, false)],
+        connections: count,
+        load: Load::Once(ramp),
+        provider: flags(&format!("--first-byte-ms {}", wait.as_millis())),
+        twist: Twist::Uploads,
+    }
+}
+
 /// Sizes and habits of the agents' first turns and helper calls, as their current versions send them. The weights are of a day in
 /// which Claude Code has most users, and every agent makes some small calls of its own beside its turns.
 fn fleet() -> Vec<Kind> {
@@ -209,7 +263,11 @@ fn fleet() -> Vec<Kind> {
         session-id: 5f0c3a52-0000-4000-8000-000000000002\r\naccept: text/event-stream\r\n";
     const GEMINI: &str = "user-agent: GeminiCLI/0.30.0/gemini-2.5-pro (linux; x64)\r\n";
     const OPENCODE: &str = "user-agent: opencode/1.1.0\r\n";
-    let kind = |name, dialect, bytes, stream, weight, headers| Kind { name, dialect, stream, bytes, weight, headers };
+    let kind = |name, dialect, bytes, stream, weight, headers| Kind {
+        weight,
+        headers,
+        ..Kind::plain(name, dialect, bytes, stream)
+    };
     vec![
         kind("claude-code turn", Dialect::Anthropic, 88_000, true, 40, CLAUDE),
         kind("claude-code helper", Dialect::Anthropic, 3_000, false, 8, CLAUDE),
@@ -225,7 +283,26 @@ fn flags(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
+impl Twist {
+    /// Whether every cell begins with a new process.
+    #[must_use]
+    pub const fn anew(self) -> bool {
+        matches!(self, Self::Memory | Self::Crowd | Self::Uploads)
+    }
+}
+
 impl Profile {
+    /// How long a turn warms up, and how long it is measured, of the times that were asked for.
+    #[must_use]
+    pub fn times(&self, warmup: Duration, time: Duration) -> (Duration, Duration) {
+        let ramp = self.load.ramp();
+        match self.twist {
+            Twist::Crowd => (ramp + SETTLE, time),
+            Twist::Uploads => (Duration::ZERO, ramp),
+            _ => (warmup.max(ramp), time),
+        }
+    }
+
     /// How the load is told in a report.
     #[must_use]
     pub fn told(&self) -> String {
@@ -239,6 +316,7 @@ impl Profile {
                 let how = if arrivals == Arrivals::Poisson { "at random" } else { "evenly" };
                 format!("{rate} requests a second, {how}; {each}")
             }
+            Load::Once(ramp) => format!("{each}, one request on each, begun over {:.1} s", ramp.as_secs_f64()),
             Load::Held(_) => format!("{each}, each always waiting for an answer"),
         }
     }
@@ -248,8 +326,14 @@ impl Profile {
 mod tests {
     use super::*;
 
-    const WISHES: Wishes =
-        Wishes { rate: None, connections: None, streams: 1000, answer_events: None, arrivals: Arrivals::Constant };
+    const WISHES: Wishes = Wishes {
+        rate: None,
+        connections: None,
+        streams: None,
+        time: Duration::from_millis(2500),
+        answer_events: None,
+        arrivals: Arrivals::Constant,
+    };
 
     #[test]
     fn every_name_is_a_profile_and_knows_itself() {
@@ -264,7 +348,7 @@ mod tests {
 
     #[test]
     fn more_streams_speak_less_often() {
-        let of = |streams| named("streams", &Wishes { streams, ..WISHES }).unwrap();
+        let of = |streams| named("streams", &Wishes { streams: Some(streams), ..WISHES }).unwrap();
         for (count, gap, ramp) in [(10, "50", 1), (1000, "50", 1), (10_000, "500", 10)] {
             let profile = of(count);
             assert_eq!(profile.provider.last().unwrap(), gap, "{count}");
@@ -272,11 +356,29 @@ mod tests {
         }
     }
 
+    /// The silent ones must outlast everybody's opening and the measurement.
+    #[test]
+    fn a_crowd_is_all_there_while_it_is_measured() {
+        for (streams, seconds) in [(10, 1), (10_000, 2), (28_000, 30)] {
+            let time = Duration::from_secs(seconds);
+            let crowd = named("crowd", &Wishes { streams: Some(streams), time, ..WISHES }).unwrap();
+            let (warmup, measured) = crowd.times(Duration::ZERO, time);
+            assert!(warmup > crowd.load.ramp() && measured == time, "{streams}");
+            let fault: crate::simulator::Fault = crowd.provider.last().unwrap().parse().unwrap();
+            let crate::simulator::Effect::Pause(pause) = fault.effect else { panic!("{fault:?}") };
+            assert!(Duration::from_millis(pause.ms) > warmup + measured, "{streams}");
+            let marked: Vec<_> =
+                crowd.kinds.iter().map(|kind| kind.says.contains(&fault.says.clone().unwrap())).collect();
+            assert_eq!(marked, [false, true], "{streams}");
+        }
+    }
+
     #[test]
     fn wishes_are_heard() {
-        let wishes = Wishes { rate: Some(7.0), streams: 5, answer_events: Some(2000), ..WISHES };
+        let wishes = Wishes { rate: Some(7.0), streams: Some(5), answer_events: Some(2000), ..WISHES };
         assert_eq!(named("chat", &wishes).unwrap().load, Load::Rate(7.0, Arrivals::Constant));
         assert_eq!(named("streams", &wishes).unwrap().connections, 5);
+        assert_eq!(named("crowd", &wishes).unwrap().connections, 5);
         let agent = named("agent-1m", &wishes).unwrap();
         assert!(agent.kinds[0].stream && agent.provider.contains(&"2000".to_owned()));
     }

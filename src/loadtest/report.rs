@@ -116,6 +116,8 @@ pub struct Figures {
     pub memory: Option<Memory>,
     /// Bytes of memory per connection, where many are held.
     pub per_stream: Option<f64>,
+    /// Most bytes of requests that were sent and not answered at one time, where it is about them.
+    pub in_flight: Option<u64>,
     /// Latency by quantile, for plots: (quantile, microseconds).
     pub curve: Vec<(f64, f64)>,
     /// The rising rate, where there was one.

@@ -76,9 +76,10 @@ impl Plan {
     }
 
     fn of_cell(&self, profile: &Profile) -> Duration {
-        let ramp = if let Load::Held(ramp) = profile.load { ramp } else { Duration::ZERO };
+        let (warmup, time) = profile.times(self.warmup, self.time);
         // What is under way at the end takes as long as the ramp, too.
-        self.time + self.warmup.max(ramp) + ramp
+        let last = if profile.twist.anew() { Duration::from_secs(1) } else { Duration::ZERO };
+        warmup + time + profile.load.ramp() + last
     }
 }
 
@@ -166,7 +167,9 @@ impl Test<'_> {
         let reading = Reading {
             seconds: self.plan.time.as_secs_f64(),
             queue: matches!(self.profile.load, Load::Held(_)),
-            held: (self.profile.twist == Twist::Memory).then_some(self.profile.connections),
+            held: matches!(self.profile.twist, Twist::Memory | Twist::Crowd).then_some(self.profile.connections),
+            once: matches!(self.profile.load, Load::Once(_)),
+            uploads: self.profile.twist == Twist::Uploads,
             began,
             load_cores: self.plan.layout.load.len(),
             provider_cores: self.plan.layout.provider.len(),
@@ -196,7 +199,7 @@ impl Test<'_> {
                 let told =
                     format!("{}: {}, round {} of {}", self.profile.name, rounds.name, round + 1, self.plan.rounds);
                 progress.now(&told);
-                if self.profile.twist == Twist::Memory && round > 0 {
+                if self.profile.twist.anew() && round > 0 {
                     self.again(stage, index)?;
                 }
                 rounds.cells.push(self.cell(stage, index, self.profile.load, self.plan.time, round as u64)?);
@@ -220,17 +223,21 @@ impl Test<'_> {
         }
         let Stage { subjects, provider_pids, at, .. } = &*stage;
         let Some(subject) = subjects.get(index) else { return Err("nobody to measure".to_owned()) };
-        let ramp = if let Load::Held(ramp) = load { ramp } else { Duration::ZERO };
+        let (warmup, time) = if load == self.profile.load {
+            self.profile.times(self.plan.warmup, time)
+        } else {
+            (self.plan.warmup, time)
+        };
         let run = Run {
             to: subject.to,
             sent: &subject.sent,
             connections: self.profile.connections,
             load,
             fresh: self.profile.twist == Twist::Connect,
-            warmup: self.plan.warmup.max(ramp),
+            warmup,
             time,
             // A stream that has just begun takes as long as the ramp.
-            grace: Duration::from_secs(5) + ramp,
+            grace: Duration::from_secs(5) + load.ramp(),
             // Another one each round, the same for all who are in it.
             seed: self.plan.seed.wrapping_add(round.wrapping_mul(1_000_003)),
             cores: &self.plan.layout.load,
@@ -269,6 +276,7 @@ impl Test<'_> {
         let mut stage = Stage { provider, at, provider_pids, subjects: Vec::new() };
         let direct = (DIRECT.to_owned(), Origin::Direct);
         let mut known = None;
+        self.hurry(at, true)?;
         for (name, origin) in [direct].iter().chain(&self.plan.subjects) {
             let mut subject = Subject::start(name, origin, &self.ground(at, &stage.provider_pids))?;
             let before = self.asked(at);
@@ -282,11 +290,25 @@ impl Test<'_> {
             known = known.or(Some(expected));
             stage.subjects.push(subject);
         }
+        self.hurry(at, false)?;
         Ok(stage)
     }
 
     fn prepare(&self, subject: &mut Subject, known: Option<&[Expected]>) -> Result<Vec<Expected>, String> {
         subject.prepare(&self.profile.kinds, known, self.profile.twist == Twist::Connect, self.runtime)
+    }
+
+    /// Whether the provider leaves all waiting out: to learn what it answers, nobody needs to wait for it.
+    fn hurry(&self, provider: SocketAddr, hurry: bool) -> Result<(), String> {
+        let request = format!(
+            "POST /__hurry HTTP/1.1\r\nhost: provider\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{hurry}",
+            hurry.to_string().len()
+        );
+        match self.runtime.block_on(Connection::new(provider, true).ask(request.as_bytes())) {
+            Ok((200, _)) => Ok(()),
+            Ok((status, _)) => Err(format!("the simulated provider: status {status}")),
+            Err(fault) => Err(format!("the simulated provider: {fault}")),
+        }
     }
 
     /// How many requests the simulated provider has had.
@@ -306,7 +328,9 @@ impl Test<'_> {
         }
         let known: Vec<_> = old.sent.iter().map(|sent| sent.expected.clone()).collect();
         let mut new = Subject::start(name, origin, &self.ground(stage.at, &stage.provider_pids))?;
+        self.hurry(stage.at, true)?;
         self.prepare(&mut new, Some(&known))?;
+        self.hurry(stage.at, false)?;
         *old = new;
         Ok(())
     }

@@ -148,6 +148,8 @@ impl Subject {
                 runtime.block_on(self.ask(&request)).map_err(|why| format!("{}: {}: {why}", self.name, kind.name))?;
             let own = Expected::Bytes { length: body.len() as u64, crc: crc32fast::hash(&body) };
             let expected = match known.and_then(|known| known.get(index)) {
+                // The bytes are the same, until a gateway keeps a silent connection alive.
+                _ if kind.silent => Expected::EndsWith(ends(kind)),
                 Some(provider) if *provider == own => own,
                 Some(_) => {
                     self.exact = false;

@@ -49,12 +49,13 @@ fn of(section: &Section, subject: &Figures) -> Vec<String> {
                 ));
             }
         }
-        "streams" => {
+        "streams" | "crowd" => {
             if let Some(bytes) = subject.per_stream {
                 let beside =
                     proxy.and_then(|proxy| proxy.per_stream).map(|bytes| format!(" (bare proxy: {})", kib(bytes)));
                 said.push(format!(
-                    "An open stream holds {} of {name}'s memory{}.",
+                    "{}: an open stream holds {} of {name}'s memory{}.",
+                    section.profile,
                     kib(bytes),
                     beside.unwrap_or_default()
                 ));
@@ -63,9 +64,22 @@ fn of(section: &Section, subject: &Figures) -> Vec<String> {
                 let beside = proxy.and_then(|proxy| proxy.gap_added);
                 let beside = beside.map(|gap| format!(" (bare proxy: {} µs)", signed(gap.p99.value)));
                 said.push(format!(
-                    "With so many streams {name} adds {} µs to the gap between two events at the 99th percentile{}.",
+                    "{}: {name} adds {} µs to the gap between two events at the 99th percentile{}.",
+                    section.profile,
                     signed(gap.p99.value),
                     beside.unwrap_or_default()
+                ));
+            }
+        }
+        "uploads" => {
+            if let (Some(bytes), Some(memory)) = (subject.in_flight, &subject.memory) {
+                let mib = |bytes: u64| number(bytes as f64 / f64::from(1 << 20));
+                said.push(format!(
+                    "uploads: with {} MiB of bodies on their way {name} holds {} MiB at most, {} MiB a second later, {} MiB idle.",
+                    mib(bytes),
+                    mib(memory.peak),
+                    mib(memory.after),
+                    mib(memory.idle)
                 ));
             }
         }

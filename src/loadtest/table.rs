@@ -36,6 +36,7 @@ pub const ROWS: &[Row] = &[
     ("memory peak, MiB", |f| f.memory.as_ref().map(|memory| mebibytes(memory.peak))),
     ("memory afterwards, MiB", |f| f.memory.as_ref().map(|memory| mebibytes(memory.after))),
     ("memory per stream, KiB", |f| f.per_stream.map(|bytes| number(bytes / 1024.0))),
+    ("bodies in flight, MiB", |f| f.in_flight.map(mebibytes)),
     ("rate with p99 < 1 ms", |f| frontier(f, 0)),
     ("rate with p99 < 5 ms", |f| frontier(f, 1)),
     ("rate with p99 < 10 ms", |f| frontier(f, 2)),

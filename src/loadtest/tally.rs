@@ -11,15 +11,24 @@ use hdrhistogram::Histogram;
 /// Longest time that is told apart; whatever takes longer counts as this.
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// How long something took, many times: to three digits, in nanoseconds.
+/// How long something took, many times, in nanoseconds.
 #[derive(Debug, Clone, Default)]
 pub struct Times(Option<Histogram<u32>>);
 
 impl Times {
     /// One more.
     pub fn add(&mut self, time: Duration) {
+        self.to_digits(3, time);
+    }
+
+    /// One more, to four digits if it is the first: of long times that differ little.
+    pub fn add_finely(&mut self, time: Duration) {
+        self.to_digits(4, time);
+    }
+
+    fn to_digits(&mut self, digits: u8, time: Duration) {
         if self.0.is_none() {
-            self.0 = Histogram::new(3).ok().map(|mut histogram| {
+            self.0 = Histogram::new(digits).ok().map(|mut histogram| {
                 histogram.auto(true);
                 histogram
             });
@@ -124,6 +133,8 @@ pub struct Tally {
     pub cpu: Duration,
     /// Requests that were due.
     pub due: u64,
+    /// Most bytes of requests that were sent and not answered at one time.
+    pub in_flight: u64,
 }
 
 impl Tally {
@@ -156,6 +167,7 @@ impl Tally {
         self.connects += other.connects;
         self.cpu += other.cpu;
         self.due += other.due;
+        self.in_flight = self.in_flight.max(other.in_flight);
     }
 }
 
@@ -179,6 +191,9 @@ mod tests {
         close(0.5, 501.0);
         close(0.99, 991.0);
         close(1.0, 600_000_000.0);
+        let mut fine = Times::default();
+        fine.add_finely(Duration::from_micros(250_100));
+        assert!((fine.at(0.5).unwrap() - 250_100.0).abs() < 30.0, "{:?}", fine.at(0.5));
         let mut none = Times::default();
         none.merge(&all);
         assert_eq!(none.count(), 1001);
