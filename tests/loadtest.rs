@@ -10,9 +10,10 @@ mod program;
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
-use program::{free, listens, tollgate};
+use program::{Process, free, listens, tollgate};
 use serde_json::Value;
 use tollgate::loadtest::markdown;
 use tollgate::loadtest::report::Report;
@@ -55,7 +56,7 @@ fn every_profile_runs_and_every_answer_is_the_providers() {
         "1",
         "--duration",
         "0.5",
-        "--streams",
+        "--connections",
         "20",
         "--rate",
         "20",
@@ -98,8 +99,8 @@ fn every_profile_runs_and_every_answer_is_the_providers() {
     let gap = crowd["gap"]["p50"]["value"].as_f64().unwrap();
     assert!((240_000.0..300_000.0).contains(&gap), "those that speak, every 250 ms: {gap}");
     let uploads = subject(&report, "uploads", "gateway");
-    let (bodies, each) = (uploads["in_flight"].as_u64().unwrap(), 150_000);
-    assert_eq!(bodies / each, uploads["answers"].as_u64().unwrap(), "all of them at one time");
+    let (bodies, all) = (uploads["in_flight"].as_u64().unwrap(), 150_000 * uploads["answers"].as_u64().unwrap());
+    assert!((all..all + all / 10).contains(&bodies), "all of them at one time, and their heads: {bodies} of {all}");
     let page = std::fs::read_to_string(&html).unwrap();
     assert!(page.matches("<svg").count() >= 20, "charts");
     let own = std::env::temp_dir().join(format!("tollgate-loadtest-{}", std::process::id()));
@@ -185,6 +186,57 @@ async fn whoever_leads_elsewhere_is_not_loaded() {
     assert!(told.contains("does not lead to the simulated provider"), "{told}");
     let told = ends(&run(&[&arguments[..], &["--elsewhere"]].concat()), 0);
     assert!(told.contains("not the provider's bytes"), "{told}");
+}
+
+/// Killed, it can end nobody; they must notice by themselves.
+#[test]
+fn nobody_outlives_a_test_that_is_killed() {
+    let arguments = ["--profiles", "chat", "--rounds", "1", "--duration", "60", "--rate", "20"];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+    let mut test = Process(command.args(USUAL).args(arguments).stdout(Stdio::null()).spawn().unwrap());
+    let pid = test.0.id();
+    let all_are_there = || Some(children(pid)).filter(|children| children.len() == 3);
+    let children = eventually("provider, baseline and gateway", all_are_there);
+    test.0.kill().unwrap();
+    test.0.wait().unwrap();
+    for child in children {
+        eventually("a child to end", || (!runs(child)).then_some(()));
+    }
+    // What a killed one leaves, the next one removes.
+    let left = std::env::temp_dir().join(format!("tollgate-loadtest-{pid}"));
+    assert!(left.exists());
+    ends(&run(&["--profiles", "chat", "--rounds", "1", "--duration", "0.2", "--rate", "20", "--no-baseline"]), 0);
+    assert!(!left.exists(), "{}", left.display());
+}
+
+#[track_caller]
+fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "no sight of {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// State and parent, the fields behind the name in parentheses (proc(5)).
+fn stat(pid: u32) -> Option<(String, u32)> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = text.rsplit_once(") ")?.1.split(' ').map(str::to_owned);
+    Some((fields.next()?, fields.next()?.parse().ok()?))
+}
+
+/// One that has ended stays in the table until it is asked for.
+fn runs(pid: u32) -> bool {
+    stat(pid).is_some_and(|(state, _)| state != "Z")
+}
+
+fn children(parent: u32) -> Vec<u32> {
+    let all = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(|pid| stat(*pid).is_some_and(|(_, of)| of == parent) && runs(*pid)).collect()
 }
 
 #[test]

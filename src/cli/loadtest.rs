@@ -250,6 +250,7 @@ impl Loadtest {
             rate: self.rate,
             connections: self.connections,
             streams: self.streams,
+            room: room::most(profile::CROWD),
             time,
             answer_events: self.answer_events,
             arrivals: if self.poisson { Arrivals::Poisson } else { Arrivals::Constant },

@@ -12,6 +12,7 @@ use std::sync::Mutex;
 
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::leash::Leash;
 use crate::simulator::{Chunking, Fault, Recorded, Script, Simulator, Tools, Witness};
 
 const EXAMPLES: &str = "\
@@ -98,6 +99,8 @@ pub struct Mock {
     /// Append every request to this file, one JSON object a line
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
+    #[command(flatten)]
+    leash: Leash,
 }
 
 /// Serves until it is told to stop. An error is told on standard error, by the flag that caused it.
@@ -116,6 +119,7 @@ pub fn run(args: Mock) -> ExitCode {
 }
 
 async fn serve(args: Mock) -> Result<(), String> {
+    args.leash.hold().map_err(|error| format!("cannot start: {error}"))?;
     let listen = args.listen;
     let workers = NonZeroUsize::new(args.workers.into()).unwrap_or(NonZeroUsize::MIN);
     let witness = args.record.as_deref().map(recorder).transpose()?;

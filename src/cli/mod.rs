@@ -11,6 +11,7 @@ fn say(text: &str) {
 pub mod check;
 pub mod first_minute;
 pub mod key;
+pub mod leash;
 #[cfg(target_os = "linux")]
 pub mod loadtest;
 pub mod mock;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::uri::Authority;
 
+use super::leash::Leash;
 use crate::loadtest::passthrough::{Slowness, serve};
 
 /// A bare proxy without any policy, to compare with
@@ -32,6 +33,8 @@ pub struct Passthrough {
     /// How often to stand still
     #[arg(long, value_name = "MS", default_value_t = 5000)]
     stall_every_ms: u64,
+    #[command(flatten)]
+    leash: Leash,
 }
 
 /// Serves until the process is ended.
@@ -43,7 +46,8 @@ pub fn run(args: &Passthrough) -> ExitCode {
         stall: Duration::from_millis(args.stall_ms),
         stall_every: Duration::from_millis(args.stall_every_ms),
     };
-    match serve(args.listen, &args.upstream, args.workers, slowness) {
+    let held = args.leash.hold();
+    match held.and_then(|()| serve(args.listen, &args.upstream, args.workers, slowness)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: --listen {}: {error}", args.listen);

@@ -23,6 +23,7 @@ use tracing::{info, warn};
 
 use crate::admin::{self, Admin, Failure, Rules, RulesStatus};
 use crate::cli::first_minute::FirstMinute;
+use crate::cli::leash::Leash;
 use crate::config::startup::{Access, Listen, Startup};
 use crate::config::watch::{Contents, Status, Watcher};
 use crate::config::{self, Loaded};
@@ -45,6 +46,8 @@ pub struct Serve {
     /// ~/.config; if there is none, the first minute.
     #[arg(long, short, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    #[command(flatten)]
+    leash: Leash,
 }
 
 /// Runs until it is told to stop. Exit code 1 if it could not start.
@@ -60,6 +63,7 @@ pub fn run(serve: &Serve) -> ExitCode {
 }
 
 fn start(serve: &Serve) -> Result<(), String> {
+    serve.leash.hold().map_err(|e| format!("error: cannot start: {e}"))?;
     let control = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

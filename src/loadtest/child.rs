@@ -1,6 +1,7 @@
 //! Processes that a load test starts, and the folder in which they work.
 //!
-//! Invariant: they end, and the folder goes, with the value that stands for them, however the test ends.
+//! Invariant: they end, and the folder goes, with the value that stands for them. If this process is killed, they end with it
+//! all the same, for their standard input does (`--end-with-stdin`); the folder is removed by the next test.
 
 use std::fs::{self, File};
 use std::io;
@@ -37,7 +38,9 @@ impl Child {
         let errors = output.try_clone().map_err(told)?;
         let program = std::env::current_exe().map_err(told)?;
         let mut command = Command::new(program);
-        command.args(arguments).envs(environment.iter().copied()).stdin(Stdio::null()).stdout(output).stderr(errors);
+        command.args(arguments).arg("--end-with-stdin").envs(environment.iter().copied());
+        // Held as long as the process is, and by nobody else.
+        command.stdin(Stdio::piped()).stdout(output).stderr(errors);
         // A child inherits where it may run. A thread of its own is bound, so that we are not.
         let process = std::thread::scope(|scope| {
             let starting = scope.spawn(|| {
@@ -99,6 +102,19 @@ impl Drop for Child {
     }
 }
 
+const NAME: &str = "tollgate-loadtest-";
+
+/// Removes what tests have left that were killed.
+fn sweep(temporary: &Path) {
+    for entry in fs::read_dir(temporary).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let whose = name.to_str().and_then(|name| name.strip_prefix(NAME)?.parse::<u32>().ok());
+        if whose.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
 /// A folder for configurations and logs, removed when it is dropped.
 #[derive(Debug)]
 pub struct Workplace {
@@ -112,7 +128,10 @@ impl Workplace {
     /// # Errors
     /// It cannot be made.
     pub fn new(keep: bool) -> Result<Self, String> {
-        let folder = std::env::temp_dir().join(format!("tollgate-loadtest-{}", std::process::id()));
+        let temporary = std::env::temp_dir();
+        sweep(&temporary);
+        let kept = if keep { "-kept" } else { "" };
+        let folder = temporary.join(format!("{NAME}{}{kept}", std::process::id()));
         fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         Ok(Self { folder, keep })
     }

@@ -58,6 +58,8 @@ pub struct Wishes {
     pub connections: Option<usize>,
     /// Streams open at one time in `streams` and `crowd`, instead of the profile's.
     pub streams: Option<usize>,
+    /// Most connections that this machine lets be open.
+    pub room: usize,
     /// How long each turn is measured.
     pub time: Duration,
     /// Agents' answers are streams of so many events.
@@ -136,7 +138,7 @@ pub fn named(name: &str, wishes: &Wishes) -> Option<Profile> {
             )
         },
         "streams" => streams(connections(wishes.streams.unwrap_or(1000))),
-        "crowd" => crowd(connections(wishes.streams.unwrap_or(10_000)), wishes.time),
+        "crowd" => crowd(connections(wishes.streams.unwrap_or(CROWD.min(wishes.room))), wishes.time),
         "uploads" => uploads(connections(1500)),
         "failing" => Profile {
             provider: flags(
@@ -210,6 +212,8 @@ fn streams(count: usize) -> Profile {
     }
 }
 
+/// Streams of a crowd.
+pub const CROWD: usize = 10_000;
 /// How long all streams of a crowd are open before anything counts.
 const SETTLE: Duration = Duration::from_millis(500);
 
@@ -330,6 +334,7 @@ mod tests {
         rate: None,
         connections: None,
         streams: None,
+        room: CROWD,
         time: Duration::from_millis(2500),
         answer_events: None,
         arrivals: Arrivals::Constant,
@@ -379,6 +384,7 @@ mod tests {
         assert_eq!(named("chat", &wishes).unwrap().load, Load::Rate(7.0, Arrivals::Constant));
         assert_eq!(named("streams", &wishes).unwrap().connections, 5);
         assert_eq!(named("crowd", &wishes).unwrap().connections, 5);
+        assert_eq!(named("crowd", &Wishes { room: 77, ..WISHES }).unwrap().connections, 77, "as many as fit");
         let agent = named("agent-1m", &wishes).unwrap();
         assert!(agent.kinds[0].stream && agent.provider.contains(&"2000".to_owned()));
     }

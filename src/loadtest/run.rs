@@ -122,6 +122,9 @@ pub fn run(plan: &Plan, stop: &AtomicBool) -> Result<Report, String> {
     })
 }
 
+/// How long after its last load a subject's memory is looked at.
+const AFTER: Duration = Duration::from_secs(1);
+
 /// One profile of a run.
 pub struct Test<'a> {
     pub plan: &'a Plan,
@@ -160,9 +163,11 @@ impl Test<'_> {
             self.rounds(&mut stage, &mut all, progress)?;
             Vec::new()
         };
-        std::thread::sleep(Duration::from_secs(1));
-        for (rounds, subject) in all.iter_mut().zip(&stage.subjects) {
-            rounds.after = proc::resident(&subject.pids);
+        if !self.profile.twist.anew() {
+            std::thread::sleep(AFTER);
+            for (rounds, subject) in all.iter_mut().zip(&stage.subjects) {
+                rounds.after = proc::resident(&subject.pids);
+            }
         }
         let reading = Reading {
             seconds: self.plan.time.as_secs_f64(),
@@ -199,10 +204,15 @@ impl Test<'_> {
                 let told =
                     format!("{}: {}, round {} of {}", self.profile.name, rounds.name, round + 1, self.plan.rounds);
                 progress.now(&told);
-                if self.profile.twist.anew() && round > 0 {
+                if self.profile.twist.anew() && (round > 0 || index > 0) {
                     self.again(stage, index)?;
                 }
                 rounds.cells.push(self.cell(stage, index, self.profile.load, self.plan.time, round as u64)?);
+                if self.profile.twist.anew() && round + 1 == self.plan.rounds {
+                    // Before it makes room for the next one.
+                    std::thread::sleep(AFTER);
+                    rounds.after = stage.subjects.get(index).and_then(|subject| proc::resident(&subject.pids));
+                }
                 progress.did(self.plan.of_cell(self.profile));
             }
         }
@@ -264,14 +274,7 @@ impl Test<'_> {
     }
 
     fn start(&self) -> Result<Stage, String> {
-        let at = self.plan.provider.map_or_else(free_address, Ok)?;
-        let mut arguments: Vec<String> =
-            ["mock", "--skim", "--model", "simulated", "--listen"].iter().map(|word| (*word).to_owned()).collect();
-        arguments.push(at.to_string());
-        arguments.extend(["--workers".to_owned(), self.plan.layout.provider.len().clamp(1, 64).to_string()]);
-        arguments.extend(self.profile.provider.iter().cloned());
-        let mut provider = Child::start("provider", &arguments, &[], &self.plan.layout.provider, self.place)?;
-        provider.listens(at)?;
+        let (provider, at) = self.provider()?;
         let provider_pids = vec![provider.pid()];
         let mut stage = Stage { provider, at, provider_pids, subjects: Vec::new() };
         let direct = (DIRECT.to_owned(), Origin::Direct);
@@ -292,6 +295,19 @@ impl Test<'_> {
         }
         self.hurry(at, false)?;
         Ok(stage)
+    }
+
+    /// The simulated provider, as this profile wants it.
+    fn provider(&self) -> Result<(Child, SocketAddr), String> {
+        let at = self.plan.provider.map_or_else(free_address, Ok)?;
+        let mut arguments: Vec<String> =
+            ["mock", "--skim", "--model", "simulated", "--listen"].iter().map(|word| (*word).to_owned()).collect();
+        arguments.push(at.to_string());
+        arguments.extend(["--workers".to_owned(), self.plan.layout.provider.len().clamp(1, 64).to_string()]);
+        arguments.extend(self.profile.provider.iter().cloned());
+        let mut provider = Child::start("provider", &arguments, &[], &self.plan.layout.provider, self.place)?;
+        provider.listens(at)?;
+        Ok((provider, at))
     }
 
     fn prepare(&self, subject: &mut Subject, known: Option<&[Expected]>) -> Result<Vec<Expected>, String> {
@@ -320,9 +336,18 @@ impl Test<'_> {
     }
 
     /// The same subject as a new process. One that is not ours stays as it is.
+    ///
+    /// The provider is a new one, too, where nobody was told its address: else the ports of ten thousand connections that the one
+    /// before has just closed would be missing, or looked for at great length by the kernel, on account of the next.
     fn again(&self, stage: &mut Stage, index: usize) -> Result<(), String> {
+        if self.plan.provider.is_none() {
+            (stage.provider, stage.at) = self.provider()?;
+            stage.provider_pids = vec![stage.provider.pid()];
+        }
         let Some(old) = stage.subjects.get_mut(index) else { return Ok(()) };
-        let Some((name, origin)) = self.plan.subjects.iter().find(|(name, _)| *name == old.name) else { return Ok(()) };
+        let direct = (DIRECT.to_owned(), Origin::Direct);
+        let mut all = self.plan.subjects.iter().chain([&direct]);
+        let Some((name, origin)) = all.find(|(name, _)| *name == old.name) else { return Ok(()) };
         if matches!(origin, Origin::Url(_)) {
             return Ok(());
         }

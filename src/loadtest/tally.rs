@@ -18,15 +18,15 @@ pub struct Times(Option<Histogram<u32>>);
 impl Times {
     /// One more.
     pub fn add(&mut self, time: Duration) {
-        self.to_digits(3, time);
+        self.record(3, time);
     }
 
     /// One more, to four digits if it is the first: of long times that differ little.
     pub fn add_finely(&mut self, time: Duration) {
-        self.to_digits(4, time);
+        self.record(4, time);
     }
 
-    fn to_digits(&mut self, digits: u8, time: Duration) {
+    fn record(&mut self, digits: u8, time: Duration) {
         if self.0.is_none() {
             self.0 = Histogram::new(digits).ok().map(|mut histogram| {
                 histogram.auto(true);

@@ -4,6 +4,7 @@
 
 use super::cores::Layout;
 use super::figures::Rounds;
+use super::profile::{CROWD, Twist};
 use super::report::{Figures, Section};
 use super::run::Plan;
 
@@ -33,6 +34,12 @@ pub fn before(plan: &Plan) -> Vec<String> {
              alike."
                 .to_owned(),
         );
+    }
+    for profile in plan.profiles.iter().filter(|profile| profile.twist == Twist::Crowd && profile.connections < CROWD) {
+        let (held, name) = (profile.connections, profile.name);
+        all.push(format!(
+            "{name}: {held} streams, not {CROWD}: fewer were asked for, or no more files may be open (ulimit -Hn)."
+        ));
     }
     all
 }
