@@ -19,6 +19,7 @@ pub mod call;
 pub mod journal;
 pub mod ledger;
 pub mod owned;
+pub mod store;
 
 pub mod http1;
 

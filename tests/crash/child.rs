@@ -2,6 +2,8 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::dice::Dice;
 use tollgate::agent::Agent;
@@ -11,6 +13,7 @@ use tollgate::ledger::record::{End, Final, Flags, Intent, Progress, Said};
 use tollgate::money::Pico;
 use tollgate::protocol::Dialect;
 use tollgate::protocol::usage::Usage;
+use tollgate::store::{self, Store};
 
 pub const FOLDER: &str = "TOLLGATE_CRASH_FOLDER";
 pub const MODE: &str = "TOLLGATE_CRASH_MODE";
@@ -25,8 +28,9 @@ const SEGMENT: u64 = 64 * 1024;
 fn works_until_it_is_killed() {
     let folder = std::env::var(FOLDER).unwrap();
     let seed: u64 = std::env::var(SEED).unwrap().parse().unwrap();
-    let settings = Settings { segment: SEGMENT, ..Settings::new(Path::new(&folder).to_owned()) };
-    let journal = Journal::start(settings, CORES).unwrap();
+    let settings = Settings { segment: SEGMENT, ..Settings::new(Path::new(&folder).join("journal")) };
+    let journal = Arc::new(Journal::start(settings, CORES).unwrap());
+    let _store = (std::env::var(MODE).as_deref() == Ok("store")).then(|| store(Path::new(&folder), &journal));
     std::thread::scope(|scope| {
         for index in 0..CORES {
             let core = Core {
@@ -37,6 +41,12 @@ fn works_until_it_is_killed() {
             scope.spawn(|| core.work());
         }
     });
+}
+
+/// The store of a folder, which takes over at once what dead processes have left there.
+pub fn store(folder: &Path, journal: &Arc<Journal>) -> Store {
+    let retention = Duration::from_secs(100 * 365 * 86_400);
+    Store::start(store::Settings { path: folder.join("usage.db"), retention }, journal).unwrap()
 }
 
 struct Core {

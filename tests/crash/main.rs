@@ -14,12 +14,17 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use dice::Dice;
+use rusqlite::Connection;
 use tollgate::journal::frame::Frame;
 use tollgate::journal::run::Run;
 use tollgate::journal::segment::Segment;
+use tollgate::journal::{Journal, Settings};
+use tollgate::ledger::record::End;
+use tollgate::store::sums::{Level, spent_by_all};
 
 /// What a child has said of one call.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -108,7 +113,7 @@ fn the_journal_keeps_what_was_promised() {
     for round in 0..number("TOLLGATE_CRASHES", 5) {
         let dir = tempfile::tempdir().unwrap();
         let promises = work_and_die("journal", dir.path(), dice.roll(), Duration::from_millis(30 + dice.below(400)));
-        let left = journal_left(dir.path());
+        let left = journal_left(&dir.path().join("journal"));
         for (call, promise) in &promises {
             let at = format!("seed {seed}, round {round}, call {call}: {promise:?} {:?}", left.get(call));
             let there = left.get(call).copied().unwrap_or_default();
@@ -125,4 +130,57 @@ fn the_journal_keeps_what_was_promised() {
     }
     println!("{promised} calls promised, of which {ended} ended");
     assert!(ended > 0 && promised > ended, "the children have worked, and some calls were under way");
+}
+
+/// What of each call is in the database: records, of which interrupted, and cost.
+fn stored(folder: &Path) -> HashMap<u64, (u32, u32, u64)> {
+    let database = Connection::open(folder.join("usage.db")).unwrap();
+    let mut select = database.prepare("SELECT call, cost, ended FROM record").unwrap();
+    let mut rows = select.query([]).unwrap();
+    let mut found: HashMap<u64, (u32, u32, u64)> = HashMap::new();
+    while let Some(row) = rows.next().unwrap() {
+        let (call, cost, end): (i64, i64, u8) = (row.get(0).unwrap(), row.get(1).unwrap(), row.get(2).unwrap());
+        let call = found.entry(call.cast_unsigned()).or_default();
+        call.0 += 1;
+        call.1 += u32::from(end == End::Interrupted as u8);
+        call.2 += cost.cast_unsigned();
+    }
+    found
+}
+
+#[test]
+fn the_store_counts_each_call_once_over_many_deaths() {
+    let seed = number("TOLLGATE_CRASH_SEED", u64::from(std::process::id()));
+    let mut dice = Dice(seed);
+    // One folder for all: what one process leaves, the next one has to take over while it works itself.
+    let dir = tempfile::tempdir().unwrap();
+    let mut promises: HashMap<u64, Promise> = HashMap::new();
+    for _ in 0..number("TOLLGATE_CRASHES", 5) {
+        promises.extend(work_and_die("store", dir.path(), dice.roll(), Duration::from_millis(100 + dice.below(900))));
+    }
+    let journal = Arc::new(Journal::start(Settings::new(dir.path().join("journal")), 1).unwrap());
+    child::store(dir.path(), &journal).finish();
+    assert!(journal.health().is_well(), "{}", journal.health().last_error());
+    let stored = stored(dir.path());
+    for (call, promise) in &promises {
+        let there = stored.get(call).copied().unwrap_or_default();
+        let at = format!("seed {seed}, call {call}: {promise:?} {there:?}");
+        match promise.cost {
+            Some(cost) => assert_eq!(there, (1, 0, cost), "a final record; {at}"),
+            // Its final may have been written and not been said.
+            None => assert_eq!(there.0, 1, "a final record or an interrupted one; {at}"),
+        }
+    }
+    assert!(stored.values().all(|(records, ..)| *records == 1), "no doubles");
+    let interrupted = stored.values().filter(|(_, interrupted, _)| *interrupted > 0).count();
+    // The sums are those of the records, whoever wrote which half of them.
+    let total: u64 = stored.values().map(|(.., cost)| cost).sum();
+    for level in [Level::Key, Level::Team, Level::AgentOfTeam] {
+        let sums = spent_by_all(&dir.path().join("usage.db"), level, 0, u64::MAX).unwrap();
+        assert_eq!(sums.values().map(|cost| cost.pico()).collect::<Vec<_>>(), [total], "{level:?}");
+    }
+    let left: Vec<_> = std::fs::read_dir(dir.path().join("journal")).unwrap().collect();
+    assert!(left.is_empty(), "the journal is empty: {left:?}");
+    println!("{} calls promised, {} records, of which {interrupted} interrupted", promises.len(), stored.len());
+    assert!(interrupted > 0 && stored.len() >= promises.len());
 }
