@@ -109,9 +109,15 @@ impl Run {
         Ok(files)
     }
 
-    /// Removes what is left of it: nothing but its lock, if all went well.
+    /// Removes what is left of it: nothing but its lock, if all went well. What else lies there is kept, under a name that
+    /// is no run's, so that nobody takes it over again and again.
     pub fn remove(&self) {
         remove(&self.folder);
+        if self.folder.exists() {
+            let kept = self.folder.with_extension("left");
+            tracing::warn!(kept = %kept.display(), "a journal folder holds something that cannot be read");
+            let _ = fs::rename(&self.folder, kept);
+        }
     }
 }
 

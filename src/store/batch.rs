@@ -87,7 +87,10 @@ impl<'b> Batch<'b> {
             Frame::Intent(intent) => self.begin(run, segment, &intent),
             Frame::Progress(call, progress) => self.progress(run, call, progress),
             Frame::Void(call) => self.close(run, call),
-            Frame::Attempt(record) => self.record(segment, &record),
+            // Never charged, whatever else is said of it.
+            Frame::Attempt(record) => {
+                self.record(segment, &Final { flags: record.flags.and(Flags::FAILED_ATTEMPT), ..record })
+            }
             Frame::Final(record) => {
                 self.close(run, record.intent.call)?;
                 self.record(segment, &record)

@@ -173,7 +173,7 @@ impl Writer {
             return true;
         };
         self.health.store_errors.fetch_add(1, Relaxed);
-        self.health.lag.store(u64::try_from(self.well.elapsed().as_millis()).unwrap_or(u64::MAX), Relaxed);
+        self.health.lag.store(millis(self.well.elapsed()), Relaxed);
         self.health.note("the usage database", &failure);
         if !was_failing {
             let file = self.settings.path.display();
@@ -205,7 +205,9 @@ impl Writer {
             self.looked = Some(Instant::now());
         }
         if let Some(run) = self.journal.run() {
-            while self.tail.follow(database, run, &self.journal.sequences(), &self.health)? {}
+            while self.tail.follow(database, run, &self.journal.sequences(), &self.health)? {
+                self.health.lag.store(millis(self.well.elapsed()), Relaxed);
+            }
             if over {
                 self.tail.bury(database, run, &self.health, true)?;
             }
@@ -233,6 +235,10 @@ impl Writer {
             Err(error) => tracing::error!(%error, "the usage database is broken, and cannot be moved aside"),
         }
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn with_end(path: &Path, end: &str) -> PathBuf {

@@ -183,7 +183,11 @@ fn answer(database: &Connection, query: &Query) -> Result<Vec<Line>, Wrong> {
     let groups: Vec<String> = (1..=columns.len()).map(|n| n.to_string()).collect();
     for name in COLUMNS {
         // Money may be more than SQLite's integers hold: summed in two parts.
-        columns.push(format!("sum({name} / 1000000), sum({name} % 1000000)"));
+        if is_money(name) {
+            columns.extend([format!("sum({name} / {PART})"), format!("sum({name} % {PART})")]);
+        } else {
+            columns.push(format!("sum({name})"));
+        }
     }
     let group = if groups.is_empty() { String::new() } else { format!("GROUP BY {}", groups.join(", ")) };
     let sql =
@@ -205,13 +209,15 @@ fn answer(database: &Connection, query: &Query) -> Result<Vec<Line>, Wrong> {
                 _ => String::new(),
             });
         }
+        let mut at = query.by.len();
+        let mut part = || -> rusqlite::Result<u128> {
+            let part = row.get::<_, Option<i64>>(at)?.unwrap_or_default();
+            at += 1;
+            Ok(u128::try_from(part).unwrap_or_default())
+        };
         let mut sums = [0_u128; COLUMNS.len()];
-        for (n, sum) in sums.iter_mut().enumerate() {
-            let at = query.by.len() + 2 * n;
-            let part = |at| -> rusqlite::Result<u128> {
-                Ok(u128::try_from(row.get::<_, Option<i64>>(at)?.unwrap_or_default()).unwrap_or_default())
-            };
-            *sum = part(at)? * 1_000_000 + part(at + 1)?;
+        for (sum, name) in sums.iter_mut().zip(COLUMNS) {
+            *sum = if is_money(name) { part()? * PART + part()? } else { part()? };
         }
         lines.push((times, Line { of, totals: Totals::of(&sums) }));
     }
@@ -220,6 +226,13 @@ fn answer(database: &Connection, query: &Query) -> Result<Vec<Line>, Wrong> {
         a.cmp(b).then(other.totals.cost.cmp(&one.totals.cost)).then_with(|| one.of.cmp(&other.of))
     });
     Ok(lines.into_iter().map(|(_, line)| line).collect())
+}
+
+/// Money is summed in whole ones of this, and what is left.
+const PART: u128 = 1_000_000;
+
+fn is_money(column: &str) -> bool {
+    matches!(column, "cost" | "estimated_cost" | "failed_cost" | "saved")
 }
 
 impl Totals {

@@ -118,7 +118,8 @@ impl Tail {
         over: bool,
         health: &Health,
     ) -> Result<(Vec<Stand>, bool), Failure> {
-        let transaction = database.transaction_with_behavior(TransactionBehavior::Deferred)?;
+        // Another process may write too (one that hands over): then a transaction that begins by reading could not go on.
+        let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut batch = Batch::new(&transaction, &mut self.names);
         let (mut stands, mut room, mut damaged) = (Vec::new(), BATCH, 0);
         for (core, sequence, path, complete) in files {

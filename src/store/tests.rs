@@ -346,6 +346,51 @@ fn every_earlier_version_becomes_todays() {
 }
 
 #[test]
+fn two_processes_write_one_database() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, other) = (kept(dir.path()), kept(dir.path()));
+    for call in 0..2000 {
+        for kept in [&one, &other] {
+            kept.core
+                .finish(&ended(intent(call, NEW_YEAR, if call % 2 == 0 { "red" } else { "blue" }, Agent::Codex), 10));
+            kept.core.flush().unwrap();
+        }
+    }
+    let errors = one.journal.health().store_errors.load(Relaxed) + other.journal.health().store_errors.load(Relaxed);
+    one.finish();
+    other.finish();
+    assert_eq!((all(dir.path()).calls, errors), (4000, 0));
+    let teams = lines(dir.path(), &Query { by: vec![By::Team], ..Query::default() });
+    assert_eq!(teams.iter().map(|(_, calls, cost)| (*calls, *cost)).collect::<Vec<_>>(), [(2000, 20_000); 2]);
+}
+
+#[test]
+fn a_file_that_nobody_can_read_is_kept_and_in_nobodys_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = Run::begin(&dir.path().join("journal")).unwrap();
+    fs::write(run.file(0, 1), "of another version, say").unwrap();
+    drop(run);
+    kept(dir.path()).finish();
+    let left: Vec<_> = fs::read_dir(dir.path().join("journal")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0].extension().unwrap(), "left");
+    assert_eq!(fs::read_to_string(left[0].join("0-00000001")).unwrap(), "of another version, say");
+}
+
+#[test]
+fn an_attempt_that_failed_is_never_charged() {
+    let dir = tempfile::tempdir().unwrap();
+    let kept = kept(dir.path());
+    let call = intent(1, NEW_YEAR, "red", Agent::Codex);
+    kept.core.intent(&call).unwrap();
+    kept.core.attempt(&ended(call, 7));
+    kept.core.finish(&ended(call, 100));
+    kept.finish();
+    let totals = all(dir.path());
+    assert_eq!((totals.calls, totals.cost, totals.failed, totals.failed_cost), (1, 100, 1, 7));
+}
+
+#[test]
 fn old_records_go_and_their_sums_stay() {
     let dir = tempfile::tempdir().unwrap();
     let first = kept(dir.path());
