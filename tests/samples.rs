@@ -102,7 +102,7 @@ fn a_new_key_fits_the_entry_that_is_printed_with_it() {
 fn the_schema_knows_every_section() {
     let output = tollgate(&["schema"], Path::new("/nonexistent"));
     let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    for section in ["version", "listen", "limits", "timeouts", "log", "provider", "model", "key", "mount"] {
+    for section in ["version", "listen", "limits", "timeouts", "log", "ledger", "provider", "model", "key", "mount"] {
         assert!(value["properties"][section].is_object(), "{section}");
     }
     assert_eq!(value["$schema"], "https://json-schema.org/draft/2020-12/schema");

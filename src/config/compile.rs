@@ -7,6 +7,7 @@
 mod accounts;
 mod egress;
 mod key;
+mod ledger;
 mod listen;
 mod model;
 mod mount;
@@ -91,6 +92,27 @@ pub fn load_text(file: &Path, text: &str, env: &Env<'_>, metrics: &Metrics) -> R
     Err(Problems { list: in_order(cx.problems), watched: cx.watched })
 }
 
+/// Where the usage is kept: of a file that may be anything else but readable, on a machine that has none of its secrets.
+///
+/// # Errors
+///
+/// The file does not fit the schema, or its `[ledger]` is wrong.
+pub fn ledger_of(file: &Path, text: &str, env: &Env<'_>) -> Result<super::startup::Ledger, Problems> {
+    let source = Source::new(file, text);
+    let mut cx = Context::new(&source, env);
+    match shape::read(&source) {
+        Ok(Config { state, limits, ledger, .. }) => {
+            let state = listen::state(&mut cx, &state, limits.response_ids.as_ref());
+            let ledger = ledger::ledger(&mut cx, &ledger, state.directory.as_deref());
+            if cx.problems.is_empty() {
+                return Ok(ledger);
+            }
+        }
+        Err(misfit) => cx.problems.extend(misfit.problems),
+    }
+    Err(Problems { list: in_order(cx.problems), watched: cx.watched })
+}
+
 fn in_order(mut found: Vec<(usize, Problem)>) -> Vec<Problem> {
     found.sort_by_key(|(at, _)| *at);
     found.into_iter().map(|(_, problem)| problem).collect()
@@ -126,6 +148,7 @@ fn compile(cx: &mut Context<'_>, config: &Config) -> (Draft, Startup, Option<Arc
         upstream,
         log,
         state,
+        ledger,
         provider,
         model,
         unmetered,
@@ -143,10 +166,12 @@ fn compile(cx: &mut Context<'_>, config: &Config) -> (Draft, Startup, Option<Arc
         }
         None => cx.error(0, "version".into(), "it is missing").hint("begin the file with version = 1"),
     }
+    let state = listen::state(cx, state, limits.response_ids.as_ref());
     let startup = Startup {
         listen: listen::listen(cx, listen),
         log: listen::log(cx, log),
-        state: listen::state(cx, state, limits.response_ids.as_ref()),
+        ledger: ledger::ledger(cx, ledger, state.directory.as_deref()),
+        state,
     };
     let tls = listen::tls(cx, listen.tls.as_ref());
     let (timeouts, defaults) = self::timeouts(cx, timeouts);

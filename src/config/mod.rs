@@ -13,7 +13,7 @@ pub mod watch;
 
 use std::path::{Path, PathBuf};
 
-pub use compile::{Loaded, agent, load, load_text, name_fault};
+pub use compile::{Loaded, agent, ledger_of, load, load_text, name_fault};
 pub use problem::{Problem, Problems};
 pub use startup::Startup;
 

@@ -44,6 +44,9 @@ pub struct Config {
     /// What is kept over a restart. Takes effect at a restart.
     #[serde(default)]
     pub state: State,
+    /// What of the usage is kept, and where. Takes effect at a restart.
+    #[serde(default)]
+    pub ledger: Ledger,
     /// The upstreams.
     #[serde(default)]
     pub provider: Vec<At<Provider>>,
@@ -157,6 +160,32 @@ pub struct State {
     /// or ~/.local/state.
     #[schemars(with = "Option<PathBuf>")]
     pub directory: Option<At<PathBuf>>,
+}
+
+/// What of the usage is kept, and where.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Ledger {
+    /// The database, an SQLite file, relative to the folder of this file. Default: usage.db in the folder of [state].
+    #[schemars(with = "Option<PathBuf>")]
+    pub path: Option<At<PathBuf>>,
+    /// How long single calls are kept, at least 32d; their sums by hour and day stay. Default: 90d.
+    pub retention: Option<At<Time>>,
+    /// What happens to calls whose usage cannot be written down, because the disk is full, say: serve or refuse. Default:
+    /// serve.
+    pub on_full: Option<OnFull>,
+    /// What may wait on disk for the database, at least 1MiB; beyond it `on_full` says what happens. Default: 1GiB.
+    pub journal_max: Option<At<Size>>,
+}
+
+/// What happens to calls whose usage cannot be written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFull {
+    /// They are served; what finds no room in memory is lost, and counted.
+    Serve,
+    /// They are refused (503) until there is room.
+    Refuse,
 }
 
 /// How long clients and providers may take.

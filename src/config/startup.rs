@@ -9,6 +9,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tracing::level_filters::LevelFilter;
 
+use crate::journal::OnFull;
+
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Startup {
@@ -18,6 +20,24 @@ pub struct Startup {
     pub log: Log,
     /// What is kept over a restart.
     pub state: State,
+    /// What of the usage is kept, and where.
+    pub ledger: Ledger,
+}
+
+/// What of the usage is kept, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ledger {
+    /// The database; `None`, as with the next one, where neither the file nor the environment names a place: then nothing
+    /// of the usage outlives the process.
+    pub database: Option<PathBuf>,
+    /// The folder of the journal.
+    pub journal: Option<PathBuf>,
+    /// How long single records are kept; at least 32 days.
+    pub retention: Duration,
+    /// What happens to calls that cannot be written down.
+    pub on_full: OnFull,
+    /// What may wait on disk for the database, in bytes.
+    pub journal_max: u64,
 }
 
 /// What is kept over a restart.
@@ -84,7 +104,7 @@ impl Startup {
     /// The settings that differ, by their names in the file.
     #[must_use]
     pub fn changed(&self, other: &Self) -> Vec<&'static str> {
-        let Self { listen, log, state } = self;
+        let Self { listen, log, state, ledger } = self;
         let Listen {
             address,
             admin,
@@ -117,6 +137,10 @@ impl Startup {
             ("log.level", *level != o.level),
             ("log.format", *json != o.json),
             ("log.access", *access != o.access),
+            ("ledger.path", ledger.database != other.ledger.database),
+            ("ledger.retention", ledger.retention != other.ledger.retention),
+            ("ledger.on_full", ledger.on_full != other.ledger.on_full),
+            ("ledger.journal_max", ledger.journal_max != other.ledger.journal_max),
             ("state.directory", state.directory != other.state.directory),
             ("limits.response_ids", state.response_ids != other.state.response_ids),
         ]
