@@ -35,6 +35,8 @@ enum Command {
     Schema(cli::schema::Schema),
     /// Make virtual keys.
     Key(cli::key::Key),
+    /// Show what was used, and what it cost.
+    Usage(Box<cli::usage::Usage>),
     /// Run a simulated provider that speaks all four dialects.
     Mock(Box<cli::mock::Mock>),
     /// Measure what this gateway costs on this machine.
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         Some(Command::Check(check)) => cli::check::run(&check),
         Some(Command::Schema(schema)) => cli::schema::run(&schema),
         Some(Command::Key(key)) => cli::key::run(&key),
+        Some(Command::Usage(usage)) => cli::usage::run(&usage),
         Some(Command::Mock(mock)) => cli::mock::run(*mock),
         #[cfg(target_os = "linux")]
         Some(Command::Loadtest(loadtest)) => cli::loadtest::run(&loadtest),

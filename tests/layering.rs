@@ -51,6 +51,11 @@ const LAYERS: &[Layer] = &[
         &["agent", "ledger", "money", "protocol", "telemetry"],
         "files and a thread; what is written means nothing to it",
     ),
+    (
+        "store",
+        &["journal", "ledger", "money", "protocol", "telemetry"],
+        "SQLite behind the journal; the only one that speaks SQL",
+    ),
     ("owned", &["protocol", "telemetry"], "whose ids are; a file and a thread, no HTTP"),
     (
         "snapshot",
@@ -70,7 +75,7 @@ const LAYERS: &[Layer] = &[
     ("journey", &["call", "error", "listen", "message", "policy", "policy/*", "upstream"], "strings them together"),
     (
         "config",
-        &["agent", "error", "ledger", "money", "protocol", "provider", "snapshot", "telemetry", "tls"],
+        &["agent", "error", "journal", "ledger", "money", "protocol", "provider", "snapshot", "telemetry", "tls"],
         "compiles what was written into what is read",
     ),
     (
@@ -91,7 +96,7 @@ const LAYERS: &[Layer] = &[
         ],
         "one core",
     ),
-    ("admin", &["ledger", "provider", "snapshot", "telemetry"], ""),
+    ("admin", &["journal", "ledger", "provider", "snapshot", "store", "telemetry"], ""),
     ("simulator", &["protocol", "telemetry"], "a provider: it must not know the gateway that it tests"),
     (
         "loadtest",
@@ -114,6 +119,7 @@ const LAYERS: &[Layer] = &[
             "provider",
             "simulator",
             "snapshot",
+            "store",
             "telemetry",
             "tls",
             "worker",
@@ -155,6 +161,7 @@ const OUTSIDE: &[(&str, &[&str], &str)] = &[
         "only the two ends know who moves the bytes; the baseline is both",
     ),
     ("hyper_util::", &["listen", "upstream", "simulator", "admin", "loadtest/passthrough"], "as hyper"),
+    ("rusqlite::", &["store"], "one place speaks SQL"),
     ("axum::", &["admin"], "convenience is for the listener that is not on the hot path"),
     (
         "rustls::",

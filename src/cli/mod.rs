@@ -19,3 +19,4 @@ pub mod mock;
 pub mod passthrough;
 pub mod schema;
 pub mod serve;
+pub mod usage;
