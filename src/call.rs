@@ -19,10 +19,12 @@ use smallvec::SmallVec;
 
 use crate::agent::Agent;
 use crate::error::{Error, RequestError};
-use crate::ledger::Receipt;
+use crate::ledger::receipt::Receipt;
 use crate::message::name::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use crate::message::{Field, Fields};
+use crate::money::Pico;
 use crate::owned::Holder;
+use crate::price::Rates;
 use crate::protocol::body::Frames;
 use crate::protocol::inflate::Coding;
 use crate::protocol::{Dialect, Endpoint, Object};
@@ -111,6 +113,8 @@ pub struct Call {
     pub stream: bool,
     /// The largest number of output tokens asked for.
     pub max_output: Option<u64>,
+    /// Answers that are asked for at one time.
+    pub answers: u32,
     /// The stored things that it names: first the one in its path.
     pub refers: Vec<Reference>,
     /// Whether its answer makes something that can be asked for again.
@@ -244,7 +248,31 @@ pub struct Funded {
     /// Where it goes.
     pub plan: Plan,
     /// What is reserved; settled exactly once.
+    pub owed: Owed,
+}
+
+/// What a call holds, and by which prices it is charged.
+#[derive(Debug)]
+pub struct Owed {
+    /// What is reserved.
     pub receipt: Receipt,
+    /// As much money, for the record.
+    pub hold: Pico,
+    /// The prices of the plan's first target; `None` where nobody says, or nothing is charged.
+    pub rates: Option<Arc<Rates>>,
+}
+
+/// Somebody else answers for what it costs.
+#[derive(Debug)]
+pub struct Covered {
+    /// What will be reported.
+    pub trail: Arc<Trail>,
+    /// The facts.
+    pub call: Arc<Call>,
+    /// The request itself.
+    pub held: Held,
+    /// Where it goes.
+    pub plan: Plan,
 }
 
 /// One try at one target.
@@ -450,6 +478,14 @@ impl Outcome {
 pub struct RequestId([u8; 20]);
 
 impl RequestId {
+    /// The number in it.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        let digit =
+            |byte: &u8| u64::from(if byte.is_ascii_digit() { byte - b'0' } else { (byte - b'a').wrapping_add(10) });
+        self.0[4..].iter().fold(0, |n, byte| n << 4 | digit(byte))
+    }
+
     /// `tgr_` and 16 hexadecimal digits.
     #[must_use]
     pub fn new(n: u64) -> Self {

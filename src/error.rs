@@ -259,6 +259,11 @@ pub enum GatewayError {
         /// When to try again.
         retry_after: Duration,
     },
+    /// Usage cannot be written down, and the operator wants no call without.
+    LedgerFull {
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// A defect of ours.
     Internal {
         /// For the log, never for the client.
@@ -392,6 +397,7 @@ impl Error {
                 GatewayError::Draining => Kind::Draining,
                 GatewayError::BodiesFull { .. } => Kind::BodiesFull,
                 GatewayError::Overloaded { .. } => Kind::Overloaded,
+                GatewayError::LedgerFull { .. } => Kind::LedgerFull,
                 GatewayError::Internal { .. } => Kind::Internal,
             },
         }
@@ -467,6 +473,7 @@ kinds! {
     Draining = "draining",
     BodiesFull = "bodies_full",
     Overloaded = "overloaded",
+    LedgerFull = "ledger_full",
     Internal = "internal",
 }
 

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
+use crate::journal::{CoreJournal, Journal};
 use crate::journey::journey;
-use crate::ledger::Ledger;
 use crate::listen::accept::{Acceptor, Phase};
 use crate::listen::place::{Inbox, Placement};
 use crate::listen::{self, Settings};
@@ -52,6 +52,8 @@ pub struct Parts<'p> {
     pub tls: Option<&'p Arc<Served>>,
     /// Whose the ids are that providers made.
     pub owned: &'p Arc<Owned>,
+    /// Where usage is written down.
+    pub journal: Option<&'p Journal>,
     /// How connections are treated.
     pub settings: Settings,
     /// How many cores.
@@ -88,7 +90,8 @@ impl Workers {
                 follower: Follower::new(Arc::clone(parts.live)),
                 metrics: Arc::clone(parts.metrics),
                 access_log: parts.access_log.for_core(index, parts.metrics),
-                ledger: Arc::new(Ledger::default()),
+                ledger: Arc::clone(parts.live.ledger()),
+                journal: parts.journal.and_then(|journal| journal.for_core(index)).unwrap_or_else(CoreJournal::nowhere),
                 owned: Arc::clone(parts.owned),
                 held_bodies: Arc::clone(&held_bodies),
                 strangers: Arc::clone(&strangers),

@@ -195,6 +195,7 @@ impl Gateway {
         });
         let parts = Parts {
             owned: &owned,
+            journal: None,
             live: &self.live,
             metrics: &self.metrics,
             access_log: &self.access_log,

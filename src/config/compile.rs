@@ -123,8 +123,6 @@ struct Draft {
     snapshot: Snapshot,
     models: model::Models,
     unmetered: Option<unmetered::Chosen>,
-    #[expect(dead_code, reason = "the ledger takes it as soon as it has accounts")]
-    accounts: accounts::Accounts,
 }
 
 impl Draft {
@@ -181,11 +179,11 @@ fn compile(cx: &mut Context<'_>, config: &Config) -> (Draft, Startup, Option<Arc
     let unmetered = unmetered::unmetered(cx, unmetered, key, &mut providers);
     let models = model::models(cx, model, providers);
     let keyring = key::keyring(cx, key, &models);
-    let accounts = accounts::accounts(cx, config);
+    let charter = accounts::accounts(cx, config);
     let mounts = mount::mounts(cx, mount);
     let routes = crate::snapshot::routes::Routes::default();
-    let snapshot = Snapshot { generation: 0, keyring, routes, mounts, limits, timeouts };
-    (Draft { snapshot, models, unmetered, accounts }, startup, tls)
+    let snapshot = Snapshot::new(keyring, routes, mounts, limits, timeouts, charter);
+    (Draft { snapshot, models, unmetered }, startup, tls)
 }
 
 fn limits(cx: &mut Context<'_>, limits: &schema::Limits) -> Limits {

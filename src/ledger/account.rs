@@ -276,6 +276,12 @@ impl Account {
         }
     }
 
+    /// Whether it has a budget.
+    #[must_use]
+    pub fn has_budget(&self) -> bool {
+        !self.lock().purses.is_empty()
+    }
+
     /// Calls under way.
     #[must_use]
     pub fn under_way(&self) -> u64 {

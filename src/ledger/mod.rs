@@ -1,7 +1,8 @@
-//! What it cost.
+//! What calls may cost and have cost.
 //!
-//! So far a call reserves nothing and owes nothing; what stands already is the shape that keeps money right later: a
-//! [`Receipt`] is settled exactly once, and one that is dropped unsettled settles itself as interrupted.
+//! [`account`] holds before and charges after, all accounts of a call or none ([`receipt`]); [`hold`] knows what such calls
+//! usually cost; [`record`] is what is written down of each. Invariant: everything here outlives every reload of the rules,
+//! which only say what accounts are held to ([`rules`]).
 
 pub mod account;
 pub mod bound;
@@ -15,67 +16,31 @@ pub mod rules;
 
 mod purse;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
-use crate::protocol::usage::Usage;
+use account::{Accounts, Now};
+use hold::Estimator;
 
-/// Receipts under way and settled; outlives every reload.
-#[derive(Debug, Default)]
+/// One for the process.
+#[derive(Debug)]
 pub struct Ledger {
-    open: AtomicU64,
-    settled: AtomicU64,
-    interrupted: AtomicU64,
+    /// Who pays.
+    pub accounts: Accounts,
+    /// What calls of a kind cost.
+    pub estimator: Estimator,
+    began: Instant,
 }
 
-/// A reservation that must be settled.
-#[derive(Debug)]
-pub struct Receipt {
-    ledger: Option<Arc<Ledger>>,
+impl Default for Ledger {
+    fn default() -> Self {
+        Self { accounts: Accounts::default(), estimator: Estimator::default(), began: Instant::now() }
+    }
 }
 
 impl Ledger {
-    /// Reserves what a call may cost.
+    /// A moment by both clocks; the wall clock's comes in.
     #[must_use]
-    pub fn reserve(self: &Arc<Self>) -> Receipt {
-        self.open.fetch_add(1, Ordering::Relaxed);
-        Receipt { ledger: Some(Arc::clone(self)) }
-    }
-
-    /// Receipts that are neither settled nor dropped.
-    #[must_use]
-    pub fn open(&self) -> u64 {
-        self.open.load(Ordering::Relaxed)
-    }
-
-    /// Receipts settled with what the call cost.
-    #[must_use]
-    pub fn settled(&self) -> u64 {
-        self.settled.load(Ordering::Relaxed)
-    }
-
-    /// Receipts that ended without a settlement: the call was refused by every target, or nobody waited for it.
-    #[must_use]
-    pub fn interrupted(&self) -> u64 {
-        self.interrupted.load(Ordering::Relaxed)
-    }
-}
-
-impl Receipt {
-    /// The call is over and cost this much.
-    pub fn settle(mut self, _usage: Option<Usage>) {
-        if let Some(ledger) = self.ledger.take() {
-            ledger.open.fetch_sub(1, Ordering::Relaxed);
-            ledger.settled.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Drop for Receipt {
-    fn drop(&mut self) {
-        if let Some(ledger) = self.ledger.take() {
-            ledger.open.fetch_sub(1, Ordering::Relaxed);
-            ledger.interrupted.fetch_add(1, Ordering::Relaxed);
-        }
+    pub fn at(&self, moment: Instant, since_epoch: Duration) -> Now {
+        Now::new(moment.saturating_duration_since(self.began), since_epoch)
     }
 }

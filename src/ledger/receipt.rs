@@ -12,6 +12,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::account::{Account, Now, Taken, Tokens, Wanted, Warning};
+use super::bound::Bound;
 use crate::error::limit::LimitError;
 use crate::money::Pico;
 
@@ -75,6 +76,25 @@ pub fn reserve<'a>(
 }
 
 impl Receipt {
+    /// Of a call that no account bounds.
+    pub const fn free(now: Now) -> Self {
+        let nothing = Bound::exact(0);
+        Self {
+            lines: SmallVec::new_const(),
+            wanted: Wanted { cost: nothing, input: nothing, output: nothing },
+            at: now,
+            cost: Pico::ZERO,
+            tokens: Tokens { input: 0, output: 0 },
+            reach: Pico::MAX,
+        }
+    }
+
+    /// Whether any account bounds the call.
+    #[must_use]
+    pub fn is_free(&self) -> bool {
+        self.lines.is_empty()
+    }
+
     /// When the call was admitted: the time of its record, whose period it is charged to.
     #[must_use]
     pub const fn at(&self) -> Now {

@@ -1,7 +1,7 @@
 //! Target by target, until one answers.
 //!
-//! Invariants: the receipt and the held request stay here until an attempt has won; an attempt gets copies that share the
-//! bytes. Another target is tried only before anything has reached the client: a head, and for streams the first content
+//! Invariants: the held request stays here until an attempt has won; an attempt gets copies that share the bytes. What it
+//! costs is [`super::settle`]'s, whoever answers. Another target is tried only before anything has reached the client: a head, and for streams the first content
 //! event (start-up events are held back, but only while there is another target to turn to), for other answers of a known,
 //! short length the first piece. The last target's answer passes
 //! whatever it says, for it is the provider's word. A credential that a provider refuses is never the client's business
@@ -21,9 +21,8 @@ use tower::{Layer, Service};
 use super::Core;
 use super::attempt;
 use super::passage::{Look, Opening, Passage};
-use crate::call::{Attempt, Call, Funded, Plan};
+use crate::call::{Attempt, Call, Covered, Plan};
 use crate::error::{Error, GatewayError, UpstreamError};
-use crate::ledger::Receipt;
 use crate::message::Response;
 use crate::message::name::{CONTENT_ENCODING, CONTENT_TYPE};
 use crate::protocol::tap::Tap;
@@ -46,8 +45,6 @@ pub struct Won<A: Answer> {
     pub target: Arc<Target>,
     /// Room at the provider, given up at the end of the answer.
     pub place: Option<Place>,
-    /// To be settled at the end of the answer.
-    pub receipt: Receipt,
 }
 
 /// See the module.
@@ -75,7 +72,7 @@ pub struct Failover<S> {
     inner: S,
 }
 
-impl<A, S> Service<Funded> for Failover<S>
+impl<A, S> Service<Covered> for Failover<S>
 where
     A: Answer + Send + 'static,
     S: Service<Attempt, Response = Response<A>, Error = Error> + Clone + Send + 'static,
@@ -89,20 +86,20 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, funded: Funded) -> Self::Future {
+    fn call(&mut self, covered: Covered) -> Self::Future {
         let clone = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, clone);
         let core = Arc::clone(&self.core);
-        Box::pin(async move { until_one_answers(inner, &core, funded).await })
+        Box::pin(async move { until_one_answers(inner, &core, covered).await })
     }
 }
 
-async fn until_one_answers<A, S>(mut upstream: S, core: &Core, funded: Funded) -> Result<Won<A>, Error>
+async fn until_one_answers<A, S>(mut upstream: S, core: &Core, covered: Covered) -> Result<Won<A>, Error>
 where
     A: Answer,
     S: Service<Attempt, Response = Response<A>, Error = Error>,
 {
-    let Funded { trail, call, held, plan, receipt } = funded;
+    let Covered { trail, call, held, plan } = covered;
     let mut last = Error::from(GatewayError::Internal { what: "a plan without targets" });
     for n in 0..plan.order.len() {
         let Some(target) = plan.target(&call, n).map(Arc::clone) else { break };
@@ -127,7 +124,7 @@ where
                 // Boxed: it is moved through every layer above, and it is large.
                 let owned = (call.makes || call.makes_things()).then(|| Arc::clone(&core.owned));
                 let response = response.map(|opening| Box::new(Passage::new(opening, call, trail, held, owned)));
-                return Ok(Won { response, target, place, receipt });
+                return Ok(Won { response, target, place });
             }
             Err(error) => {
                 target.series.cells(call.agent, call.dialect, core.index).failed_attempts.fetch_add(1, Relaxed);

@@ -1,11 +1,29 @@
-//! Reserve what the call may cost at its plan's dearest target. (Nothing has a price yet: the receipt is free.)
+//! Reserve what the call may cost at its plan's dearest target. Refused here: 402, 429, and 403 for what nobody can price.
+//!
+//! Invariant: what leaves here is held on every account that the call is charged to, or on none. A call that no account bounds
+//! is not reckoned at all.
 
 use std::sync::Arc;
 
 use super::Core;
 use super::gate::Decide;
-use crate::call::{Funded, Planned};
-use crate::error::Error;
+use crate::call::{Call, Funded, Owed, Plan, Planned};
+use crate::error::{Error, LimitError};
+use crate::ledger::account::Wanted;
+use crate::ledger::bound::Bound;
+use crate::ledger::receipt::{Receipt, reserve};
+use crate::money::Pico;
+use crate::price::{Rates, Reach};
+use crate::telemetry::clock;
+
+/// Bytes of a request for each token of its prompt, as a rule of thumb.
+const BYTES_PER_TOKEN: u64 = 4;
+/// Tokens that an answer usually has, as a rule of thumb.
+const USUAL_OUTPUT: u64 = 1_024;
+/// Tokens that an answer may have where neither the request nor the price list says.
+const MOST_OUTPUT: u64 = 128 * 1024;
+/// Tokens that a prompt may have which is not all in the request, where the price list does not say.
+const MOST_INPUT: u64 = 1 << 20;
 
 /// See the module.
 #[derive(Debug, Clone)]
@@ -16,6 +34,63 @@ impl Decide<Planned> for Fund {
 
     fn decide(&self, planned: Planned) -> Result<Funded, Error> {
         let Planned { trail, call, held, plan } = planned;
-        Ok(Funded { trail, call, held, plan, receipt: self.0.ledger.reserve() })
+        let ledger = &self.0.ledger;
+        let now = ledger.at(trail.at, clock::since_epoch());
+        let payers = call.rules.payers(call.key);
+        let fare = call.rules.fare(plan.route);
+        let agent = payers.agents.as_ref().and_then(|agents| agents[call.agent.index()].as_ref());
+        let at = u64::try_from(now.unix).unwrap_or_default();
+        let rates = if call.endpoint.is_charged() { rates(&call, &plan, 0, at).cloned() } else { None };
+        let accounts = || payers.accounts.iter().chain(agent).chain(&fare.account);
+        let (receipt, hold) = match accounts().next() {
+            None => (Receipt::free(now), Pico::ZERO),
+            Some(_) => {
+                let budgeted = payers.budgeted || fare.budgeted || agent.is_some_and(|account| account.has_budget());
+                let thought = match call.endpoint.is_charged() {
+                    true => thought(&call, &plan, held.body.len() as u64, at, budgeted)?,
+                    false => Wanted { cost: Bound::exact(0), input: Bound::exact(0), output: Bound::exact(0) },
+                };
+                let wanted = fare.class(ledger, call.agent).wanted(thought);
+                (reserve(accounts(), now, &wanted)?, Pico::new(wanted.cost.usual))
+            }
+        };
+        Ok(Funded { trail, call, held, plan, owed: Owed { receipt, hold, rates } })
     }
+}
+
+/// The prices of the plan's `n`th target.
+fn rates<'c>(call: &'c Call, plan: &Plan, n: usize, at: u64) -> Option<&'c Arc<Rates>> {
+    let _ = (plan.target(call, n)?, at);
+    None
+}
+
+/// What a call may take, and what is thought usual, by what it says of itself.
+fn thought(call: &Call, plan: &Plan, bytes: u64, at: u64, budgeted: bool) -> Result<Wanted, LimitError> {
+    let mut most = Wanted { cost: Bound::exact(0), input: Bound::exact(0), output: Bound::exact(0) };
+    for n in 0..plan.order.len() {
+        let rates = rates(call, plan, n, at);
+        if budgeted && rates.is_none() {
+            return Err(LimitError::Unpriced { what: call.model.clone(), tool: false });
+        }
+        let facts = rates.map(|rates| &rates.facts);
+        // A token is at least a byte of text. What the request only names may be as long as the model takes.
+        let context = facts.and_then(|facts| facts.context).unwrap_or(MOST_INPUT);
+        let input = if call.refers.is_empty() { bytes } else { bytes.max(context) };
+        let output = call.max_output.or_else(|| facts.and_then(|facts| facts.max_output)).unwrap_or(MOST_OUTPUT);
+        let (input, output) = (
+            Bound::guess(bytes / BYTES_PER_TOKEN, input),
+            Bound::guess(USUAL_OUTPUT, output.saturating_mul(call.answers.into())),
+        );
+        if let Some(rates) = rates {
+            let ceiling = rates.ceiling(input.ceiling, output.ceiling, Reach::ALL, at).pico();
+            let usual = rates.ceiling(input.usual, output.usual, Reach::STANDARD, at).pico();
+            let cost = Bound::guess(usual, ceiling);
+            if cost.ceiling > most.cost.ceiling {
+                most.cost = cost;
+            }
+        }
+        most.input = if input.ceiling > most.input.ceiling { input } else { most.input };
+        most.output = if output.ceiling > most.output.ceiling { output } else { most.output };
+    }
+    Ok(most)
 }

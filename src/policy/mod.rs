@@ -22,11 +22,13 @@ pub mod settle;
 pub mod strangers;
 
 mod attempt;
+mod debt;
 mod record;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use crate::journal::CoreJournal;
 use crate::ledger::Ledger;
 use crate::owned::Owned;
 use crate::snapshot::live::Follower;
@@ -45,8 +47,10 @@ pub struct Core {
     pub metrics: Arc<Metrics>,
     /// Where access records go.
     pub access_log: AccessLog,
-    /// What calls may cost and have cost.
+    /// What calls may cost and have cost; one for the whole process.
     pub ledger: Arc<Ledger>,
+    /// Where usage is written down.
+    pub journal: CoreJournal,
     /// Whose the ids are that providers made.
     pub owned: Arc<Owned>,
     /// Bytes of request bodies held by the whole process.

@@ -1,7 +1,8 @@
 //! Once per call: what it used is known, the receipt is settled, tokens are counted.
 //!
-//! Invariant: a receipt that reaches this layer is settled exactly once, when the answer's body ends or is dropped,
-//! whichever way. An attempt that failed never gets here; its receipt stays in [`super::failover`].
+//! Invariant: what a call owes stays here, whoever answers, and is settled exactly once: when the answer's body ends or is
+//! dropped, when every target has failed, or when the client leaves before. It is written down before the request leaves, and
+//! what it cost before the client can see its end.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,12 +16,12 @@ use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
 use super::Core;
+use super::debt::Debt;
 use super::failover::Won;
 use super::passage::Passage;
 use super::reply::{Reply, ReplyBody};
-use crate::call::{Call, Funded, Outcome, Trail};
+use crate::call::{Covered, Funded, Outcome};
 use crate::error::Error;
-use crate::ledger::Receipt;
 use crate::protocol::Endpoint;
 use crate::snapshot::routes::{Place, Target};
 use crate::upstream::body::Answer;
@@ -52,7 +53,7 @@ pub struct Settle<S> {
 
 impl<A, S> Service<Funded> for Settle<S>
 where
-    S: Service<Funded, Response = Won<A>, Error = Error>,
+    S: Service<Covered, Response = Won<A>, Error = Error>,
     A: Answer,
 {
     type Response = Reply<Settling<A>>;
@@ -64,18 +65,28 @@ where
     }
 
     fn call(&mut self, funded: Funded) -> Self::Future {
-        let (trail, call) = (Arc::clone(&funded.trail), Arc::clone(&funded.call));
-        SettleFuture { future: self.inner.call(funded), owed: Some((Arc::clone(&self.core), trail, call)) }
+        let Funded { trail, call, held, plan, owed } = funded;
+        let debt = Debt::new(Arc::clone(&self.core), Arc::clone(&trail), Arc::clone(&call), plan.route, owed);
+        if let Err(error) = debt.write_down() {
+            return SettleFuture::Refused { error: Some(error) };
+        }
+        SettleFuture::Under { future: self.inner.call(Covered { trail, call, held, plan }), debt: Some(debt) }
     }
 }
 
 pin_project! {
     /// See the module.
+    #[project = SettleProjection]
     #[derive(Debug)]
-    pub struct SettleFuture<F> {
-        #[pin]
-        future: F,
-        owed: Option<(Arc<Core>, Arc<Trail>, Arc<Call>)>,
+    pub enum SettleFuture<F> {
+        /// On its way.
+        Under {
+            #[pin]
+            future: F,
+            debt: Option<Debt>,
+        },
+        /// It cannot be written down, and so is not made.
+        Refused { error: Option<Error> },
     }
 }
 
@@ -87,27 +98,39 @@ where
     type Output = Result<Reply<Settling<A>>, Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let Won { response, target, place, receipt } = ready!(this.future.poll(cx))?;
-        let status = response.status.as_u16();
-        Poll::Ready(Ok(response.map(|passage| {
-            let debt =
-                this.owed.take().map(|(core, trail, call)| Debt { core, trail, call, target, place, receipt, status });
-            ReplyBody::Passing(Settling { passage, debt })
-        })))
+        match self.project() {
+            SettleProjection::Under { future, debt } => {
+                let won = ready!(future.poll(cx));
+                let debt = debt.take();
+                match won {
+                    Ok(Won { response, target, place }) => {
+                        let status = response.status.as_u16();
+                        let debt = debt.map(|debt| Owing { debt, target, place, status });
+                        Poll::Ready(Ok(response.map(|passage| ReplyBody::Passing(Settling { passage, owing: debt }))))
+                    }
+                    Err(error) => {
+                        if let Some(debt) = debt {
+                            debt.fail();
+                        }
+                        Poll::Ready(Err(error))
+                    }
+                }
+            }
+            SettleProjection::Refused { error } => match error.take() {
+                Some(error) => Poll::Ready(Err(error)),
+                None => Poll::Pending,
+            },
+        }
     }
 }
 
-/// What is still to be settled.
+/// What is still to be settled, and who answers.
 #[derive(Debug)]
-struct Debt {
-    core: Arc<Core>,
-    trail: Arc<Trail>,
-    call: Arc<Call>,
+struct Owing {
+    debt: Debt,
     target: Arc<Target>,
     /// Room at the provider.
     place: Option<Place>,
-    receipt: Receipt,
     status: u16,
 }
 
@@ -115,16 +138,15 @@ struct Debt {
 #[derive(Debug)]
 pub struct Settling<A: Answer> {
     passage: Box<Passage<A>>,
-    debt: Option<Debt>,
+    owing: Option<Owing>,
 }
 
 impl<A: Answer> Settling<A> {
     fn settle(&mut self, left: bool) {
-        let Some(debt) = self.debt.take() else { return };
-        let Debt { core, trail, call, target, place, receipt, status } = debt;
+        let Some(Owing { debt, target, place, status }) = self.owing.take() else { return };
         drop(place);
-        let tally = self.passage.tally(left, trail.at.elapsed());
-        receipt.settle(tally.usage);
+        let tally = self.passage.tally(left, debt.trail.at.elapsed());
+        let (call, trail, core) = (&debt.call, &debt.trail, &debt.core);
         let cells = target.series.cells(call.agent, call.dialect, core.index);
         cells.answered(status);
         cells.outcomes[tally.outcome as usize].fetch_add(1, Relaxed);
@@ -143,6 +165,7 @@ impl<A: Answer> Settling<A> {
         }
         cells.duration.record(tally.duration);
         let _ = trail.tally.set(tally);
+        debt.pay(&target, cells, status, &tally);
     }
 }
 

@@ -167,6 +167,12 @@ impl Endpoint {
         !self.is_stored() && !matches!(self, Self::Unmetered(_))
     }
 
+    /// Whether its tokens cost anything: counting them beforehand does not.
+    #[must_use]
+    pub const fn is_charged(self) -> bool {
+        self.is_metered() && !matches!(self, Self::CountTokens | Self::InputTokens | Self::GeminiCountTokens)
+    }
+
     /// Its method, which is the one that goes upstream.
     #[must_use]
     pub const fn method(self) -> &'static str {

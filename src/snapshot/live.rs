@@ -2,18 +2,34 @@
 //!
 //! Invariant: after `publish` has returned, the next `now` of every core sees the new rules.
 
+use std::fmt::Debug;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 
+use super::charter::Fresh;
 use super::{CoreView, Snapshot, View};
+use crate::ledger::Ledger;
+use crate::telemetry::clock;
 
 /// The rules as published.
 #[derive(Debug)]
 pub struct Live {
     swap: ArcSwap<Snapshot>,
     generation: AtomicU64,
+    ledger: Arc<Ledger>,
+    /// Who knows what was spent before.
+    past: OnceLock<Box<dyn Past>>,
+    /// Accounts whose past nobody could tell yet.
+    untold: Mutex<Vec<Fresh>>,
+}
+
+/// Who knows what accounts have spent before this process.
+pub trait Past: Debug + Send + Sync {
+    /// Tells them ([`Account::restore`](crate::ledger::account::Account::restore)).
+    fn tell(&self, fresh: &[Fresh]);
 }
 
 /// Rules that compiled: ready to be published.
@@ -25,7 +41,22 @@ impl Live {
     #[must_use]
     pub fn new(Prepared(mut first): Prepared) -> Arc<Self> {
         first.generation = 1;
-        Arc::new(Self { swap: ArcSwap::from_pointee(first), generation: AtomicU64::new(1) })
+        let ledger = Arc::new(Ledger::default());
+        let untold = Mutex::new(first.bind(&ledger, ledger.at(Instant::now(), clock::since_epoch())));
+        let (swap, generation) = (ArcSwap::from_pointee(first), AtomicU64::new(1));
+        Arc::new(Self { swap, generation, ledger, past: OnceLock::new(), untold })
+    }
+
+    /// What calls are charged to; outlives every publication.
+    #[must_use]
+    pub const fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
+    }
+
+    /// From now on what was spent before is told: first what is due, and then with every publication.
+    pub fn remember(&self, past: Box<dyn Past>) {
+        let past = self.past.get_or_init(|| past);
+        past.tell(&std::mem::take(&mut *self.untold.lock().unwrap_or_else(PoisonError::into_inner)));
     }
 
     /// Makes new rules valid for every request that begins from here on. Returns their generation.
@@ -34,9 +65,16 @@ impl Live {
     pub fn publish(&self, Prepared(mut next): Prepared) -> u64 {
         let generation = self.generation.load(Ordering::Relaxed) + 1;
         next.generation = generation;
+        let fresh = next.bind(&self.ledger, self.ledger.at(Instant::now(), clock::since_epoch()));
+        match self.past.get() {
+            Some(past) if !fresh.is_empty() => past.tell(&fresh),
+            Some(_) => {}
+            None => self.untold.lock().unwrap_or_else(PoisonError::into_inner).extend(fresh),
+        }
         self.swap.store(Arc::new(next));
         // After the store: a core that sees the new number finds the new rules.
         self.generation.store(generation, Ordering::Release);
+        self.ledger.accounts.sweep();
         generation
     }
 

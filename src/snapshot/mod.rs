@@ -3,6 +3,7 @@
 //! Invariant: a request reads one snapshot and lives by it to its end. Nothing that counts is in here; counters outlive
 //! reloads.
 
+pub mod charter;
 pub mod key;
 pub mod keyring;
 pub mod live;
@@ -12,6 +13,10 @@ pub mod routes;
 use std::sync::Arc;
 use std::time::Duration;
 
+use charter::{Binder, Charter, Fare, Fresh, Payers};
+
+use crate::ledger::Ledger;
+use crate::ledger::account::Now;
 use keyring::Keyring;
 use mounts::Mounts;
 use routes::Routes;
@@ -31,6 +36,57 @@ pub struct Snapshot {
     pub limits: Limits,
     /// How long clients may take, and when a silent stream gets a keep-alive.
     pub timeouts: ClientTimeouts,
+    /// What accounts are held to.
+    pub charter: Charter,
+    /// By key. Empty until it is published.
+    payers: Vec<Payers>,
+    /// By route. Empty until it is published.
+    fares: Vec<Fare>,
+}
+
+impl Snapshot {
+    /// Rules that nobody lives by yet.
+    #[must_use]
+    pub fn new(
+        keyring: Keyring,
+        routes: Routes,
+        mounts: Mounts,
+        limits: Limits,
+        timeouts: ClientTimeouts,
+        charter: Charter,
+    ) -> Self {
+        Self {
+            generation: 0,
+            keyring,
+            routes,
+            mounts,
+            limits,
+            timeouts,
+            charter,
+            payers: Vec::new(),
+            fares: Vec::new(),
+        }
+    }
+
+    /// Opens the accounts that calls are charged to. Returns those whose past must be told.
+    pub fn bind(&mut self, ledger: &Ledger, now: Now) -> Vec<Fresh> {
+        let mut binder = Binder::new(&self.charter, ledger, now);
+        self.payers = self.keyring.iter().map(|key| binder.payers(key)).collect();
+        self.fares = self.routes.routes.iter().map(|route| binder.fare(route)).collect();
+        binder.fresh
+    }
+
+    /// Whom a key's calls are charged to.
+    #[must_use]
+    pub fn payers(&self, key: KeyId) -> &Payers {
+        &self.payers[key.0 as usize]
+    }
+
+    /// Whom a route's calls are charged to besides.
+    #[must_use]
+    pub fn fare(&self, route: u32) -> &Fare {
+        &self.fares[route as usize]
+    }
 }
 
 /// Bounds on requests.

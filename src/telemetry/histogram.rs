@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use super::metrics::{micros, write_labels};
+use super::metrics::{micros, render::write_labels};
 
 /// Upper bounds: microseconds, and the same in seconds as Prometheus shows them.
 const BOUNDS: [(u64, &str); 18] = [

@@ -4,7 +4,8 @@
 //! of its own, which nobody else writes; a scrape adds them up. The cells of a target are bound when the rules are compiled
 //! and live as long as the process, so a reload resets nothing.
 
-use std::fmt::Write;
+pub(super) mod render;
+
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use crate::agent::Agent;
 use crate::error::Kind;
 use crate::field;
+use crate::money::Pico;
 use crate::protocol::Dialect;
 use crate::protocol::unmetered::{Operation, SERVICE_COUNT, service};
 use crate::protocol::usage::Usage;
@@ -100,6 +102,16 @@ pub struct CoreCells {
     pub upstream_idle: AtomicI64,
     /// Lines of the access log that found no room.
     pub log_dropped: AtomicU64,
+    /// Calls that are not settled yet.
+    pub debts: AtomicI64,
+    /// Calls that were settled by an answer, to its end or not.
+    pub settled: AtomicU64,
+    /// Calls that were settled without one: every target failed, or the client left before.
+    pub interrupted: AtomicU64,
+    /// Money by which caps of budgets were passed, in pico-dollars.
+    pub overshoot: AtomicU64,
+    /// Budgets of which a warning was due.
+    pub budget_warnings: AtomicU64,
     refusals: [[AtomicU64; Agent::ALL.len()]; Kind::ALL.len()],
 }
 
@@ -131,6 +143,12 @@ pub struct Cells {
     pub tokens: [AtomicU64; TOKEN_KINDS.len()],
     /// Answers of status 200 whose provider did not say how many tokens they were.
     pub unmetered: AtomicU64,
+    /// What they cost, in pico-dollars.
+    pub cost: AtomicU64,
+    /// Answers whose usage is our estimate.
+    pub estimated: AtomicU64,
+    /// Answers of which something has no price.
+    pub unpriced: AtomicU64,
     /// From a request's head to its answer's first content.
     pub first_content: Histogram,
     /// From a request's head to its answer's end.
@@ -228,127 +246,6 @@ impl Metrics {
     pub fn total(&self, counter: impl Fn(&CoreCells) -> u64) -> u64 {
         self.cores.iter().map(counter).sum()
     }
-
-    /// All families in Prometheus' text format, version 0.0.4.
-    #[must_use]
-    pub fn render(&self) -> String {
-        let mut page = Page::default();
-        self.render_process(&mut page);
-        self.render_refusals(&mut page);
-        page.family("tollgate_provider_calls", "gauge", "Calls under way at providers with a max_inflight.");
-        for (provider, calls) in &*self.limited.lock().unwrap_or_else(PoisonError::into_inner) {
-            page.line("tollgate_provider_calls", &[("provider", provider)], calls.load(Relaxed));
-        }
-        self.render_unmetered(&mut page);
-        let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        render_routes(&mut page, &routes);
-        page.text
-    }
-
-    fn render_process(&self, page: &mut Page) {
-        page.family("tollgate_build_info", "gauge", "Always 1; the label says which version runs.");
-        page.line("tollgate_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
-        let gauge = |f: fn(&CoreCells) -> &AtomicI64| self.cores.iter().map(|c| f(c).load(Relaxed)).sum::<i64>().max(0);
-        let count = |f: fn(&CoreCells) -> &AtomicU64| self.cores.iter().map(|c| f(c).load(Relaxed)).sum::<u64>();
-        page.single(
-            "tollgate_open_files_limit",
-            "gauge",
-            "Files that this process may have open (RLIMIT_NOFILE).",
-            self.open_files_limit.load(Relaxed),
-        );
-        page.single("tollgate_client_connections", "gauge", "Open connections of clients.", gauge(|c| &c.connections));
-        page.single(
-            "tollgate_client_connections_accepted_total",
-            "counter",
-            "Connections accepted from clients.",
-            count(|c| &c.accepted),
-        );
-        page.single(
-            "tollgate_tls_handshakes_failed_total",
-            "counter",
-            "Connections of clients on which no TLS was agreed, or whose proxy did not name them.",
-            count(|c| &c.handshakes_failed),
-        );
-        page.single("tollgate_requests_in_flight", "gauge", "Requests under way.", gauge(|c| &c.in_flight));
-        page.single(
-            "tollgate_upstream_connects_total",
-            "counter",
-            "Connections opened to providers.",
-            count(|c| &c.upstream_connects),
-        );
-        page.single(
-            "tollgate_upstream_reuses_total",
-            "counter",
-            "Calls on a provider connection that had served before.",
-            count(|c| &c.upstream_reuses),
-        );
-        page.single(
-            "tollgate_upstream_idle_connections",
-            "gauge",
-            "Idle connections to providers.",
-            gauge(|c| &c.upstream_idle),
-        );
-        page.single(
-            "tollgate_access_log_dropped_total",
-            "counter",
-            "Lines of the access log that were dropped because its file could not keep up.",
-            count(|c| &c.log_dropped),
-        );
-        self.render_state(page);
-    }
-
-    /// What outlives a request.
-    fn render_state(&self, page: &mut Page) {
-        page.single(
-            "tollgate_owned_ids",
-            "gauge",
-            "Ids that providers made and whose owner is known.",
-            self.owned.known.load(Relaxed),
-        );
-        page.single(
-            "tollgate_owned_ids_failures_total",
-            "counter",
-            "Times that the file of owned ids could not be read or written.",
-            self.owned.failures.load(Relaxed),
-        );
-        let r = &self.reload;
-        page.single("tollgate_config_generation", "gauge", "Generation of the rules.", r.generation.load(Relaxed));
-        page.single(
-            "tollgate_config_last_success_timestamp_seconds",
-            "gauge",
-            "When rules were last published, in seconds since 1970.",
-            r.last_success.load(Relaxed),
-        );
-        page.family("tollgate_config_reloads_total", "counter", "Reloads by result; a failed one keeps the old rules.");
-        page.line("tollgate_config_reloads_total", &[("result", "ok")], r.succeeded.load(Relaxed));
-        page.line("tollgate_config_reloads_total", &[("result", "failed")], r.failed.load(Relaxed));
-    }
-
-    fn render_unmetered(&self, page: &mut Page) {
-        const NAME: &str = "tollgate_unmetered_calls_total";
-        page.family(NAME, "counter", "Calls that were passed on though they cannot be counted in tokens.");
-        for series in &*self.unmetered.lock().unwrap_or_else(PoisonError::into_inner) {
-            for (agent, calls) in Agent::ALL.iter().zip(&series.calls) {
-                for (number, calls) in calls.iter().enumerate().filter(|(_, calls)| calls.load(Relaxed) > 0) {
-                    let labels = [("team", &*series.team), ("agent", agent.name()), ("service", service(number))];
-                    page.line(NAME, &labels, calls.load(Relaxed));
-                }
-            }
-        }
-    }
-
-    fn render_refusals(&self, page: &mut Page) {
-        page.family("tollgate_refusals_total", "counter", "Requests that were answered by a refusal, by reason.");
-        for kind in Kind::ALL {
-            for agent in Agent::ALL {
-                let n: u64 = self.cores.iter().map(|c| c.refusals[kind.index()][agent.index()].load(Relaxed)).sum();
-                if n > 0 {
-                    let labels = [("reason", kind.label()), ("agent", agent.name())];
-                    page.line("tollgate_refusals_total", &labels, n);
-                }
-            }
-        }
-    }
 }
 
 impl Default for CoreCells {
@@ -362,6 +259,11 @@ impl Default for CoreCells {
             upstream_reuses: AtomicU64::new(0),
             upstream_idle: AtomicI64::new(0),
             log_dropped: AtomicU64::new(0),
+            debts: AtomicI64::new(0),
+            settled: AtomicU64::new(0),
+            interrupted: AtomicU64::new(0),
+            overshoot: AtomicU64::new(0),
+            budget_warnings: AtomicU64::new(0),
             refusals: [const { [const { AtomicU64::new(0) }; Agent::ALL.len()] }; Kind::ALL.len()],
         }
     }
@@ -401,121 +303,6 @@ impl Cells {
         let class = usize::from(status / 100).clamp(1, 5) - 1;
         self.requests[class].fetch_add(1, Relaxed);
     }
-}
-
-/// One target as one agent uses it in one dialect.
-struct Voice<'r> {
-    labels: [(&'static str, &'r str); 4],
-    cores: &'r [Cells],
-}
-
-impl Voice<'_> {
-    fn sum(&self, cell: impl Fn(&Cells) -> &AtomicU64) -> u64 {
-        self.cores.iter().map(|c| cell(c).load(Relaxed)).sum()
-    }
-}
-
-fn render_routes(page: &mut Page, routes: &[Arc<RouteSeries>]) {
-    let mut voices = Vec::new();
-    for route in routes {
-        for (i, cells) in route.voices.iter().enumerate() {
-            let Some(cores) = cells.get() else { continue };
-            let agent = Agent::ALL[i / Dialect::ALL.len()].name();
-            let dialect = Dialect::ALL[i % Dialect::ALL.len()].name();
-            let labels =
-                [("agent", agent), ("dialect", dialect), ("provider", &*route.provider), ("model", &*route.model)];
-            voices.push(Voice { labels, cores });
-        }
-    }
-    let table = |page: &mut Page, name: &str, help: &str, label: &'static str, values: &[&str], cell: CellAt| {
-        page.family(name, "counter", help);
-        for voice in &voices {
-            for (i, value) in values.iter().enumerate() {
-                let n = voice.sum(|c| cell(c, i));
-                if n > 0 {
-                    let [a, b, c, d] = voice.labels;
-                    page.line(name, &[a, b, c, d, (label, value)], n);
-                }
-            }
-        }
-    };
-    table(page, "tollgate_requests_total", "Answered calls, by class of status.", "status", &STATUSES, |c, i| {
-        &c.requests[i]
-    });
-    table(page, "tollgate_answers_total", "Answers by how they ended.", "outcome", &OUTCOMES, |c, i| &c.outcomes[i]);
-    table(
-        page,
-        "tollgate_tokens_total",
-        "Tokens by kind, as providers counted them. input excludes the cache kinds; output includes reasoning.",
-        "kind",
-        &TOKEN_KINDS,
-        |c, i| &c.tokens[i],
-    );
-    let single = |page: &mut Page, name: &str, help: &str, cell: fn(&Cells) -> &AtomicU64| {
-        page.family(name, "counter", help);
-        for voice in &voices {
-            page.line(name, &voice.labels, voice.sum(cell));
-        }
-    };
-    single(page, "tollgate_attempts_failed_total", "Attempts at a target that brought no answer.", |c| {
-        &c.failed_attempts
-    });
-    single(page, "tollgate_unmetered_answers_total", "Answers of status 200 without a token count.", |c| &c.unmetered);
-    let histogram = |page: &mut Page, name: &str, help: &str, of: fn(&Cells) -> &Histogram| {
-        page.family(name, "histogram", help);
-        for voice in &voices {
-            Histogram::render(voice.cores.iter().map(of), name, &voice.labels, &mut page.text);
-        }
-    };
-    histogram(page, "tollgate_first_content_seconds", "From a request's head to its answer's first content.", |c| {
-        &c.first_content
-    });
-    histogram(page, "tollgate_duration_seconds", "From a request's head to its answer's end.", |c| &c.duration);
-}
-
-type CellAt = fn(&Cells, usize) -> &AtomicU64;
-
-/// A page in Prometheus' text format.
-#[derive(Default)]
-struct Page {
-    text: String,
-}
-
-impl Page {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
-        let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
-    }
-
-    fn single(&mut self, name: &str, kind: &str, help: &str, value: impl std::fmt::Display) {
-        self.family(name, kind, help);
-        let _ = writeln!(self.text, "{name} {value}");
-    }
-
-    fn line(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
-        self.text.push_str(name);
-        write_labels(&mut self.text, labels);
-        let _ = writeln!(self.text, " {value}");
-    }
-}
-
-/// `{a="b",…}`, with the escapes of the text format.
-pub(super) fn write_labels(out: &mut String, labels: &[(&str, &str)]) {
-    let mut separator = '{';
-    for (name, value) in labels {
-        out.push(separator);
-        separator = ',';
-        let _ = write!(out, "{name}=\"");
-        for c in value.chars() {
-            match c {
-                '\\' => out.push_str("\\\\"),
-                '"' => out.push_str("\\\""),
-                '\n' => out.push_str("\\n"),
-                c => out.push(c),
-            }
-        }
-        out.push('"');
-    }
-    out.push('}');
 }
 
 /// For the records of a call: saturating microseconds.

@@ -4,17 +4,16 @@
 //! A name that only a key uses is an account without rules: it has its records and its sums all the same.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
 use super::{Context, Entry, agent, entries, name};
-use crate::agent::Agent;
 use crate::config::schema::{self, Config};
 use crate::config::units::{At, Time};
 use crate::error::limit::{Level, Measure, Period};
 use crate::ledger::rules::{BudgetRule, Mode, Rules, WindowRule};
+use crate::snapshot::charter::{Charter, agent_of};
 
 /// Longest window of a limit: every one is kept in memory, slot by slot.
 const LONGEST_WINDOW: Duration = Duration::from_secs(31 * 86_400);
@@ -23,47 +22,23 @@ const LONGEST_ROLLING: Duration = Duration::from_secs(366 * 86_400);
 /// Limits, and budgets, that one account may have.
 const MOST: usize = 16;
 
-/// What every account is held to, by level and name; only those that are held to anything.
-#[derive(Debug, Default, PartialEq)]
-pub struct Accounts {
-    /// By level and name. An agent of a team is named `team/agent`.
-    pub rules: HashMap<(Level, Box<str>), Rules>,
-    /// Which organisation a team belongs to.
-    pub organisations: HashMap<Box<str>, Arc<str>>,
-}
-
-impl Accounts {
-    /// The rules of an account, if it has any.
-    #[must_use]
-    #[cfg_attr(not(test), expect(dead_code, reason = "the ledger takes it as soon as it has accounts"))]
-    pub fn of(&self, level: Level, name: &str) -> Option<&Rules> {
-        self.rules.get(&(level, name.into()))
-    }
-}
-
-/// The name of an agent's account within a team.
-#[must_use]
-pub fn agent_of(team: &str, agent: Agent) -> String {
-    format!("{team}/{}", agent.name())
-}
-
-pub fn accounts(cx: &mut Context<'_>, config: &Config) -> Accounts {
+pub fn accounts(cx: &mut Context<'_>, config: &Config) -> Charter {
     let defaults = Defaults::of(cx, &config.budget);
-    let mut all = Accounts::default();
+    let mut all = Charter::default();
     for (entry, key) in entries("key", &config.key) {
         let rules = rules(cx, entry, &defaults, &key.limits, &key.budgets);
-        all.add(Level::Key, &key.name, rules);
+        add(&mut all, Level::Key, &key.name, rules);
     }
     for (entry, model) in entries("model", &config.model) {
         let rules = rules(cx, entry, &defaults, &model.limits, &model.budgets);
-        all.add(Level::Model, &model.name, rules);
+        add(&mut all, Level::Model, &model.name, rules);
     }
     let mut seen = HashMap::new();
     for (entry, owner) in entries("owner", &config.owner) {
         let schema::Owner { name: label, limits, budgets } = &owner.value;
         named(cx, entry, label, &mut seen, config.key.iter().filter_map(|key| key.owner.as_ref()), "key");
         let rules = rules(cx, entry, &defaults, limits, budgets);
-        all.add(Level::Owner, label, rules);
+        add(&mut all, Level::Owner, label, rules);
     }
     seen.clear();
     for (entry, organisation) in entries("organisation", &config.organisation) {
@@ -71,55 +46,53 @@ pub fn accounts(cx: &mut Context<'_>, config: &Config) -> Accounts {
         let users = config.team.iter().filter_map(|team| team.organisation.as_ref());
         named(cx, entry, label, &mut seen, users, "team");
         let rules = rules(cx, entry, &defaults, limits, budgets);
-        all.add(Level::Organisation, label, rules);
+        add(&mut all, Level::Organisation, label, rules);
     }
     let known = std::mem::take(&mut seen);
     for (entry, team) in entries("team", &config.team) {
-        all.team(cx, config, entry, team, &defaults, &known, &mut seen);
+        one_team(&mut all, cx, config, entry, team, &defaults, &known, &mut seen);
     }
     all
 }
 
-impl Accounts {
-    fn add(&mut self, level: Level, name: &str, rules: Rules) {
-        if !rules.is_empty() {
-            self.rules.insert((level, name.into()), rules);
-        }
+fn add(all: &mut Charter, level: Level, name: &str, rules: Rules) {
+    if !rules.is_empty() {
+        all.rules.insert((level, name.into()), rules);
     }
+}
 
-    #[expect(clippy::too_many_arguments, reason = "the places that its problems point at")]
-    fn team<'c>(
-        &mut self,
-        cx: &mut Context<'_>,
-        config: &'c Config,
-        entry: Entry,
-        team: &'c At<schema::Team>,
-        defaults: &Defaults,
-        organisations: &HashMap<&str, usize>,
-        seen: &mut HashMap<&'c str, usize>,
-    ) {
-        let schema::Team { name: label, organisation, limits, budgets, agent: agents } = &team.value;
-        named(cx, entry, label, seen, config.key.iter().filter_map(|key| key.team.as_ref()), "key");
-        if let Some(organisation) = organisation {
-            // Not only a name: a slip here would leave a team outside its organisation's budget.
-            if !organisations.contains_key(organisation.as_str()) {
-                cx.error(organisation.at, entry.field("organisation"), "there is no [[organisation]] of this name")
-                    .hint("add one, or leave this out");
-            }
-            self.organisations.insert(label.as_str().into(), organisation.as_str().into());
+#[expect(clippy::too_many_arguments, reason = "the places that its problems point at")]
+fn one_team<'c>(
+    all: &mut Charter,
+    cx: &mut Context<'_>,
+    config: &'c Config,
+    entry: Entry,
+    team: &'c At<schema::Team>,
+    defaults: &Defaults,
+    organisations: &HashMap<&str, usize>,
+    seen: &mut HashMap<&'c str, usize>,
+) {
+    let schema::Team { name: label, organisation, limits, budgets, agent: agents } = &team.value;
+    named(cx, entry, label, seen, config.key.iter().filter_map(|key| key.team.as_ref()), "key");
+    if let Some(organisation) = organisation {
+        // Not only a name: a slip here would leave a team outside its organisation's budget.
+        if !organisations.contains_key(organisation.as_str()) {
+            cx.error(organisation.at, entry.field("organisation"), "there is no [[organisation]] of this name")
+                .hint("add one, or leave this out");
         }
+        all.organisations.insert(label.as_str().into(), organisation.as_str().into());
+    }
+    let held = rules(cx, entry, defaults, limits, budgets);
+    add(all, Level::Team, label, held);
+    let mut twice = Vec::new();
+    for share in agents {
+        let schema::TeamAgent { name, limits, budgets } = &share.value;
+        if twice.contains(&**name) {
+            cx.error(name.at, entry.field("agent"), "this agent is there twice");
+        }
+        twice.push(**name);
         let held = rules(cx, entry, defaults, limits, budgets);
-        self.add(Level::Team, label, held);
-        let mut twice = Vec::new();
-        for share in agents {
-            let schema::TeamAgent { name, limits, budgets } = &share.value;
-            if twice.contains(&**name) {
-                cx.error(name.at, entry.field("agent"), "this agent is there twice");
-            }
-            twice.push(**name);
-            let held = rules(cx, entry, defaults, limits, budgets);
-            self.add(Level::Agent, &agent_of(label, agent(**name)), held);
-        }
+        add(all, Level::Agent, &agent_of(label, agent(**name)), held);
     }
 }
 

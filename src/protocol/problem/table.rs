@@ -71,7 +71,9 @@ pub fn face(dialect: Dialect, agent: Agent, error: &Error) -> Face {
     let (mut retry_after, mut allow) = (row.wait, None);
     match error {
         Error::Gateway(
-            GatewayError::BodiesFull { retry_after: wait } | GatewayError::Overloaded { retry_after: wait },
+            GatewayError::BodiesFull { retry_after: wait }
+            | GatewayError::Overloaded { retry_after: wait }
+            | GatewayError::LedgerFull { retry_after: wait },
         )
         | Error::Key(KeyError::TooManyFailed { retry_after: wait }) => retry_after = Some(seconds(*wait)),
         Error::Request(RequestError::MethodNotAllowed { allow: method }) => allow = Some(*method),
@@ -143,6 +145,7 @@ fn row(error: &Error) -> &'static Row {
         },
         Error::Gateway(e) => match e {
             GatewayError::Draining | GatewayError::BodiesFull { .. } | GatewayError::Overloaded { .. } => &TURNED_AWAY,
+            GatewayError::LedgerFull { .. } => &UNAVAILABLE,
             GatewayError::Internal { .. } => &INTERNAL,
         },
     }

@@ -84,6 +84,7 @@ fn samples(key: &str, model: &str, provider: &str, path: &str) -> Vec<Error> {
         GatewayError::Overloaded { retry_after: Duration::from_secs(1) }.into(),
         KeyError::TooManyFailed { retry_after: Duration::from_secs(41) }.into(),
         UpstreamError::Saturated { provider: "acme".into() }.into(),
+        GatewayError::LedgerFull { retry_after: Duration::from_secs(5) }.into(),
         GatewayError::Internal { what: "a secret of the log" }.into(),
     ]
 }

@@ -26,6 +26,9 @@ pub fn message(out: &mut Writer, dialect: Dialect, error: &Error, wait: Option<u
         Error::Gateway(GatewayError::Overloaded { .. }) => {
             out.say("Tollgate has as many requests under way as it is allowed to");
         }
+        Error::Gateway(GatewayError::LedgerFull { .. }) => {
+            out.say("Tollgate cannot write down what calls use, and is told to make none without");
+        }
         Error::Gateway(GatewayError::Internal { .. }) => {
             out.say("Tollgate: an internal error. The operator's log has it under request ");
             out.quote(request_id);

@@ -40,7 +40,7 @@ budgets = [{ dollars = 1, per = "total" }]
 "#;
 
 /// What a file says of accounts, or what is wrong with it.
-fn compiled(text: &str) -> (Accounts, Vec<String>, Vec<String>) {
+fn compiled(text: &str) -> (Charter, Vec<String>, Vec<String>) {
     let source = Source::new(Path::new("t.toml"), text);
     let env = |_: &str| None;
     let mut cx = Context::new(&source, &env);
