@@ -202,6 +202,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("cli/usage/span.rs DAY", "a day"),
     ("cli/usage/span.rs HOUR", "an hour"),
     ("config/compile/ledger.rs DAY", "a day"),
+    ("config/compile/price.rs PER_TOKEN", "when a warning is due"),
     ("config/watch.rs PATIENCE", "settling of edits"),
     ("config/watch.rs QUIET", "settling of edits"),
     ("config/watch.rs ROUNDS", "settling of edits"),

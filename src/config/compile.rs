@@ -11,6 +11,7 @@ mod ledger;
 mod listen;
 mod model;
 mod mount;
+mod price;
 mod provider;
 mod secret;
 mod unmetered;
@@ -149,6 +150,7 @@ fn compile(cx: &mut Context<'_>, config: &Config) -> (Draft, Startup, Option<Arc
         ledger,
         provider,
         model,
+        price,
         unmetered,
         key,
         budget: _,
@@ -177,7 +179,8 @@ fn compile(cx: &mut Context<'_>, config: &Config) -> (Draft, Startup, Option<Arc
     let egress = egress::egress(cx, upstream);
     let mut providers = provider::providers(cx, provider, defaults, &egress);
     let unmetered = unmetered::unmetered(cx, unmetered, key, &mut providers);
-    let models = model::models(cx, model, providers);
+    let prices = price::prices(cx, price, provider);
+    let models = model::models(cx, model, providers, &prices);
     let keyring = key::keyring(cx, key, &models);
     let charter = accounts::accounts(cx, config);
     let mounts = mount::mounts(cx, mount);

@@ -13,6 +13,7 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 pub mod accounts;
+pub mod price;
 
 pub use accounts::{Budget, BudgetDefaults, Limit, Mode, Organisation, Owner, Team, TeamAgent};
 
@@ -53,6 +54,9 @@ pub struct Config {
     /// Which model goes where. A model that no entry names is refused.
     #[serde(default)]
     pub model: Vec<At<Model>>,
+    /// What models cost where it is not as listed (`tollgate price` shows what holds).
+    #[serde(default)]
+    pub price: Vec<At<price::Price>>,
     /// Which provider gets the calls that cannot be counted, of keys with `allow_unmetered`.
     #[serde(default)]
     pub unmetered: Unmetered,
@@ -305,6 +309,37 @@ pub struct Provider {
     pub proxy: Option<At<HeaderText>>,
     /// Connections that each worker opens at the start, 0 to 4. Default: 0.
     pub prewarm: Option<At<u64>>,
+    /// Whose list prices hold for its models. Default: those of its `kind`, or of the vendor whose own public host `base_url`
+    /// names; else none.
+    pub prices: Option<At<PriceList>>,
+}
+
+/// Whose list prices hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PriceList {
+    /// Anthropic's.
+    Anthropic,
+    /// OpenAI's.
+    Openai,
+    /// Those of Google's Gemini API.
+    Gemini,
+    /// DeepSeek's.
+    Deepseek,
+    /// Mistral's.
+    Mistral,
+    /// xAI's.
+    Xai,
+    /// Groq's.
+    Groq,
+    /// AWS Bedrock's, in us-east-1 and for its cross-region profiles.
+    Bedrock,
+    /// Those of Google's Vertex AI, global endpoint.
+    Vertex,
+    /// Azure OpenAI's, for global deployments that are named as their model.
+    Azure,
+    /// Nobody's: only what [[price]] says.
+    None,
 }
 
 /// What a provider is.

@@ -94,7 +94,7 @@ impl Book {
         }
         for (_, rates) in Table::shipped().rows().filter(|(v, _)| Some(*v) == vendor) {
             let tools = overlay(overlays, &rates.model);
-            if let Some(rates) = rates.with_tools(&tools).filter(|_| !tools.is_empty()) {
+            if let Some(rates) = rates.with_tools(&tools, |said| tools.or(&said)) {
                 book.overlaid.insert(rates.model.clone(), Arc::new(rates));
             }
         }
@@ -135,14 +135,25 @@ pub fn overlay(overlays: &[Overlay], model: &str) -> Tools {
 }
 
 impl Rates {
-    /// The same with other prices of tools, where `tools` says some. `None` if it cannot be.
-    fn with_tools(&self, tools: &Tools) -> Option<Self> {
+    /// The same with the tools' prices that `tools` makes of what is said of them. What the operator says of tools alone
+    /// (`overlay`) is part of which prices these are. `None` if nothing changes.
+    #[must_use]
+    pub fn with_tools(&self, overlay: &Tools, tools: impl Fn(Tools) -> Tools) -> Option<Self> {
+        let mut changed = false;
         let periods = self.periods().iter().map(|period| {
             let mut row = period.row.clone();
-            row.tools = tools.or(&row.tools);
+            row.tools = tools(row.tools);
+            changed |= row.tools != period.row.tools;
             Period::new(period.from, row).ok()
         });
-        let version = format!("{}+tools", self.version);
-        Self::new(&self.model, version.into(), self.facts.clone(), periods.collect::<Option<_>>()?)
+        let periods = periods.collect::<Option<_>>()?;
+        let version = match overlay.is_empty() {
+            true => Arc::clone(&self.version),
+            false => {
+                format!("{}+tools-{:08x}", self.version, crc32fast::hash(format!("{overlay:?}").as_bytes())).into()
+            }
+        };
+        let rates = Self::new(&self.model, version, self.facts.clone(), periods)?;
+        changed.then_some(rates)
     }
 }

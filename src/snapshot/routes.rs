@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::price::{Book, Rates};
 use crate::protocol::Dialect;
 use crate::provider::Provider;
 use crate::telemetry::metrics::RouteSeries;
@@ -66,9 +67,50 @@ pub struct Target {
     pub series: Arc<RouteSeries>,
     /// Room at the provider, where that is limited.
     pub places: Option<Places>,
+    /// What it costs.
+    pub tariff: Tariff,
+}
+
+/// What a target's model costs.
+#[derive(Debug)]
+pub enum Tariff {
+    /// Nobody says: its calls are unpriced.
+    Unknown,
+    /// One model: what may hold for it, in the order in which it is asked.
+    One(Box<[Arc<Rates>]>),
+    /// Many models: found by name.
+    ByName(Arc<Book>),
+}
+
+impl Tariff {
+    /// The tariff of one model.
+    #[must_use]
+    pub fn of(book: &Book, model: &str) -> Self {
+        let candidates: Box<[_]> = book.candidates(model).cloned().collect();
+        if candidates.is_empty() { Self::Unknown } else { Self::One(candidates) }
+    }
 }
 
 impl Target {
+    /// What a call costs that asked for `asked`, whose pattern's `*` stood for `captured`, at a moment (seconds since 1970,
+    /// UTC). `None`: nobody says, so the call is unpriced.
+    #[must_use]
+    pub fn rates(&self, asked: &str, captured: &str, at: u64) -> Option<&Arc<Rates>> {
+        let book = match &self.tariff {
+            Tariff::Unknown => return None,
+            Tariff::One(candidates) => return candidates.iter().find(|rates| rates.starts() <= at),
+            Tariff::ByName(book) => book,
+        };
+        match &self.model {
+            UpstreamModel::Same => book.find(asked, at),
+            UpstreamModel::Named(name) => book.find(name, at),
+            UpstreamModel::Captured { prefix, suffix } if prefix.is_empty() && suffix.is_empty() => {
+                book.find(captured, at)
+            }
+            UpstreamModel::Captured { prefix, suffix } => book.find(&format!("{prefix}{captured}{suffix}"), at),
+        }
+    }
+
     /// Whether it is asked for another name than `asked`, whose pattern's `*` stood for `captured`.
     #[must_use]
     pub fn renames(&self, asked: &str, captured: &str) -> bool {

@@ -5,13 +5,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::price::Prices;
 use super::provider::Providers;
 use super::{Context, Entry, dialect, entries, name};
 use crate::config::schema;
 use crate::config::units::At;
+use crate::price::Book;
 use crate::protocol::Dialect;
 use crate::provider::{DialectSet, Provider};
-use crate::snapshot::routes::{Pattern, Places, Route, Routes, Target, UpstreamModel};
+use crate::snapshot::routes::{Pattern, Places, Route, Routes, Target, Tariff, UpstreamModel};
 use crate::telemetry::metrics::Metrics;
 
 /// What calls for stored things count under, in the place of a model.
@@ -29,6 +31,7 @@ struct Draft {
     aliases: Vec<Box<str>>,
     provider: Arc<Provider>,
     model: UpstreamModel,
+    tariff: Tariff,
 }
 
 impl Models {
@@ -47,13 +50,14 @@ impl Models {
                 let series = metrics.route(&provider.name, &STORED.into());
                 let (provider, model) = (Arc::clone(provider), UpstreamModel::Same);
                 // No model works for these calls, and one of them (cancel) makes room.
-                keepers.push(Arc::new(Target { provider, model, series, places: None }));
+                let tariff = Tariff::Unknown;
+                keepers.push(Arc::new(Target { provider, model, series, places: None, tariff }));
             }
         }
-        routes.routes.extend(drafts.into_iter().map(|Draft { label, aliases, provider, model }| {
+        routes.routes.extend(drafts.into_iter().map(|Draft { label, aliases, provider, model, tariff }| {
             let series = metrics.route(&provider.name, &label);
             let places = provider.max_inflight.map(|limit| Places { limit, taken: metrics.calls_at(&provider.name) });
-            Route { label, aliases, targets: vec![Arc::new(Target { provider, model, series, places })] }
+            Route { label, aliases, targets: vec![Arc::new(Target { provider, model, series, places, tariff })] }
         }));
         if !keepers.is_empty()
             && let Ok(place) = u32::try_from(routes.routes.len())
@@ -66,11 +70,20 @@ impl Models {
     }
 }
 
-pub fn models(cx: &mut Context<'_>, list: &[At<schema::Model>], mut providers: Providers<'_>) -> Models {
+pub fn models(
+    cx: &mut Context<'_>,
+    list: &[At<schema::Model>],
+    mut providers: Providers<'_>,
+    prices: &Prices,
+) -> Models {
     let mut models = Models::default();
+    let mut books = HashMap::new();
     let mut seen = HashMap::new();
     for (entry, model) in entries("model", list) {
-        let Some((draft, dialects, names)) = compile(cx, entry, model, &mut providers) else { continue };
+        let Some((mut draft, dialects, names)) = compile(cx, entry, model, &mut providers) else { continue };
+        let at = Arc::clone(&draft.provider.name);
+        let book = books.entry(at).or_insert_with_key(|at| Arc::new(prices.book(at, providers.vendor(at))));
+        draft.tariff = tariff(book, &draft.model, &model.name);
         let Ok(route) = u32::try_from(models.drafts.len()) else { break };
         models.drafts.push(draft);
         for (field, at, pattern, text) in names {
@@ -148,7 +161,17 @@ fn compile<'s>(
         served = provider.dialects;
     }
     let aliases = aliases.iter().map(|alias| alias.as_str().into()).collect();
-    Some((Draft { label: written.as_str().into(), aliases, provider, model: model? }, served, names))
+    let tariff = Tariff::Unknown;
+    Some((Draft { label: written.as_str().into(), aliases, provider, model: model?, tariff }, served, names))
+}
+
+/// What the models of a route cost, looked up now where there is only one.
+fn tariff(book: &Arc<Book>, model: &UpstreamModel, name: &str) -> Tariff {
+    match model {
+        UpstreamModel::Named(name) => Tariff::of(book, name),
+        UpstreamModel::Same if !name.contains('*') => Tariff::of(book, name),
+        UpstreamModel::Same | UpstreamModel::Captured { .. } => Tariff::ByName(Arc::clone(book)),
+    }
 }
 
 fn pattern(cx: &mut Context<'_>, entry: Entry, field: &str, written: &At<String>) -> Option<Pattern> {

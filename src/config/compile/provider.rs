@@ -15,6 +15,7 @@ use super::{Context, Entry, dialect, entries, name, secret, time, url};
 use crate::config::problem::nearest;
 use crate::config::schema;
 use crate::config::units::{At, HeaderText, SECRET_HINT};
+use crate::price::Vendor;
 use crate::protocol::Dialect;
 use crate::provider::credential::{Credential, Scheme, sensitive};
 use crate::provider::{DialectSet, KEPT_WARM, Origin, Provider, Timeouts, tls};
@@ -29,6 +30,8 @@ struct Named {
     at: usize,
     /// `None` if it has problems of its own: those who name it are not to blame.
     provider: Option<Arc<Provider>>,
+    /// Whose list prices hold there.
+    vendor: Option<Vendor>,
     used: bool,
 }
 
@@ -40,6 +43,11 @@ impl Providers<'_> {
             return Ok(named.provider.clone());
         }
         Err(nearest(name, self.by_name.keys().copied()))
+    }
+
+    /// Whose list prices hold at the provider of that name.
+    pub fn vendor(&self, name: &str) -> Option<Vendor> {
+        self.by_name.get(name)?.vendor
     }
 
     /// Those that speak a dialect, in the order of the configuration.
@@ -82,7 +90,11 @@ pub fn providers<'s>(
                 .hint(format!("the other one is on line {line}"));
             continue;
         }
-        by_name.insert(&provider.name, Named { entry, at, provider: compiled, used: false });
+        let vendor = compiled.as_ref().and_then(|compiled| {
+            let kind = provider.kind.unwrap_or(schema::Kind::Compatible);
+            super::price::vendor(kind, provider.prices.as_ref(), &compiled.origin.host)
+        });
+        by_name.insert(&provider.name, Named { entry, at, provider: compiled, vendor, used: false });
     }
     Providers { by_name }
 }
@@ -109,6 +121,7 @@ fn compile(
         ca_file,
         proxy,
         prewarm,
+        prices: _,
     } = &given.value;
     let kind = kind.unwrap_or(schema::Kind::Compatible);
     let label = self::name(cx, entry, "name", name);

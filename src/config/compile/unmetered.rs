@@ -11,7 +11,7 @@ use crate::config::schema;
 use crate::config::units::At;
 use crate::protocol::unmetered::Vendor;
 use crate::provider::Provider;
-use crate::snapshot::routes::{Places, Route, Target, Unmetered, UpstreamModel};
+use crate::snapshot::routes::{Places, Route, Target, Tariff, Unmetered, UpstreamModel};
 use crate::snapshot::{KeyId, Snapshot};
 use crate::telemetry::metrics::Metrics;
 
@@ -40,7 +40,7 @@ impl Chosen {
         let target = |provider: Arc<Provider>| {
             let series = metrics.route(&provider.name, &LABEL.into());
             let places = provider.max_inflight.map(|limit| Places { limit, taken: metrics.calls_at(&provider.name) });
-            Arc::new(Target { provider, model: UpstreamModel::Same, series, places })
+            Arc::new(Target { provider, model: UpstreamModel::Same, series, places, tariff: Tariff::Unknown })
         };
         let targets = providers.into_iter().map(target).collect();
         // No name can be empty, so nobody reaches it by one.
