@@ -37,6 +37,8 @@ enum Command {
     Key(cli::key::Key),
     /// Show what was used, and what it cost.
     Usage(Box<cli::usage::Usage>),
+    /// Show what a model costs and why, or what a usage of it would cost.
+    Price(Box<cli::price::Price>),
     /// Run a simulated provider that speaks all four dialects.
     Mock(Box<cli::mock::Mock>),
     /// Measure what this gateway costs on this machine.
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         Some(Command::Schema(schema)) => cli::schema::run(&schema),
         Some(Command::Key(key)) => cli::key::run(&key),
         Some(Command::Usage(usage)) => cli::usage::run(&usage),
+        Some(Command::Price(price)) => cli::price::run(&price),
         Some(Command::Mock(mock)) => cli::mock::run(*mock),
         #[cfg(target_os = "linux")]
         Some(Command::Loadtest(loadtest)) => cli::loadtest::run(&loadtest),

@@ -17,6 +17,7 @@ pub mod loadtest;
 pub mod mock;
 #[cfg(target_os = "linux")]
 pub mod passthrough;
+pub mod price;
 pub mod schema;
 pub mod serve;
 pub mod usage;

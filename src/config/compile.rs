@@ -17,6 +17,7 @@ mod secret;
 mod unmetered;
 mod url;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use super::shape::{self, Misfit};
 use super::units::{At, Size, Time};
 use super::{Env, Startup};
 use crate::agent::Agent;
+use crate::price::Book;
 use crate::protocol::Dialect;
 use crate::snapshot::live::Prepared;
 use crate::snapshot::{ClientTimeouts, Limits, Snapshot};
@@ -44,6 +46,8 @@ pub struct Loaded {
     pub startup: Startup,
     /// What is shown to agents, where TLS is spoken.
     pub tls: Option<Arc<ServerConfig>>,
+    /// By provider that a model names, the prices there.
+    pub books: BTreeMap<Arc<str>, Arc<Book>>,
     /// What is odd.
     pub warnings: Vec<Problem>,
     /// The file itself, and every file it names (secrets, certificate authorities).
@@ -74,11 +78,12 @@ pub fn load_text(file: &Path, text: &str, env: &Env<'_>, metrics: &Metrics) -> R
     let mut cx = Context::new(&source, env);
     match shape::read(&source) {
         Ok(config) => {
-            let (draft, startup, tls) = compile(&mut cx, &config);
+            let (mut draft, startup, tls) = compile(&mut cx, &config);
             if cx.problems.is_empty() {
+                let books = std::mem::take(&mut draft.models.books);
                 let prepared = Prepared(draft.bind(metrics));
                 let (warnings, watched) = (in_order(cx.warnings), cx.watched);
-                return Ok(Loaded { prepared, startup, tls, warnings, watched });
+                return Ok(Loaded { prepared, startup, tls, books, warnings, watched });
             }
         }
         Err(misfit) => {

@@ -171,7 +171,7 @@ impl Watcher {
     }
 
     fn publish(&self, turn: &mut Turn, loaded: Loaded, began: Instant) -> u64 {
-        let Loaded { prepared, startup, tls, warnings, watched: _ } = loaded;
+        let Loaded { prepared, startup, tls, warnings, books: _, watched: _ } = loaded;
         if let (Some(served), Some(tls)) = (&self.tls, tls) {
             served.replace(tls);
         }

@@ -92,10 +92,16 @@ impl fmt::Display for Hours {
             let end = until % DAY;
             f.write_str(if i > 0 { ", " } else { "" })?;
             write!(f, "{:02}:{:02}-{:02}:{:02}", from / 60, from % 60, end / 60, end % 60)?;
-            let names = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"].into_iter().enumerate();
-            let named: Vec<&str> = names.filter(|(day, _)| days & (1 << day) != 0).map(|(_, name)| name).collect();
-            if named.len() < 7 {
-                write!(f, " ({})", named.join(" "))?;
+            let names = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+            let (first, last) = (days.trailing_zeros() as usize, 7 - days.leading_zeros() as usize);
+            let joined = days.count_ones() as usize == last + 1 - first;
+            match (days.count_ones(), names.get(first), names.get(last)) {
+                (7, ..) => {}
+                (3.., Some(first), Some(last)) if joined => write!(f, " ({first}-{last})")?,
+                _ => {
+                    let on = names.into_iter().enumerate().filter(|(day, _)| days & (1 << day) != 0);
+                    write!(f, " ({})", on.map(|(_, name)| name).collect::<Vec<_>>().join(" "))?;
+                }
             }
         }
         Ok(())
@@ -159,7 +165,17 @@ mod tests {
 
     #[test]
     fn hours_are_shown_as_they_are_written() {
-        let shown = hours(&[("10:00-00:00", &[1, 2]), ("00:00-06:30", &[])]).to_string();
-        assert_eq!(shown, "10:00-00:00 (Mon Tue), 00:00-06:30");
+        for (days, want) in [
+            (&[1, 2][..], "10:00-00:00 (Mon Tue)"),
+            (&[], "10:00-00:00"),
+            (&[1, 2, 3, 4, 5], "10:00-00:00 (Mon-Fri)"),
+            (&[5, 6, 7], "10:00-00:00 (Fri-Sun)"),
+            (&[1, 2, 4], "10:00-00:00 (Mon Tue Thu)"),
+            (&[7], "10:00-00:00 (Sun)"),
+        ] {
+            assert_eq!(hours(&[("10:00-00:00", days)]).to_string(), want);
+        }
+        let two = hours(&[("10:00-00:00", &[6, 7]), ("00:00-06:30", &[])]).to_string();
+        assert_eq!(two, "10:00-00:00 (Sat Sun), 00:00-06:30");
     }
 }

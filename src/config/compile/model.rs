@@ -2,7 +2,7 @@
 //!
 //! Invariant: in each dialect a name or pattern is written once, so which rule a call takes does not depend on chance.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::price::Prices;
@@ -24,6 +24,8 @@ const STORED: &str = "stored";
 pub struct Models {
     routes: Routes,
     drafts: Vec<Draft>,
+    /// By provider, the prices there.
+    pub books: BTreeMap<Arc<str>, Arc<Book>>,
 }
 
 struct Draft {
@@ -42,7 +44,7 @@ impl Models {
 
     /// The table.
     pub fn bind(self, metrics: &Metrics) -> Routes {
-        let Self { mut routes, drafts } = self;
+        let Self { mut routes, drafts, books: _ } = self;
         let mut keepers: Vec<Arc<Target>> = Vec::new();
         for Draft { provider, .. } in &drafts {
             let known = |keeper: &Arc<Target>| keeper.provider.name == provider.name;
@@ -77,12 +79,11 @@ pub fn models(
     prices: &Prices,
 ) -> Models {
     let mut models = Models::default();
-    let mut books = HashMap::new();
     let mut seen = HashMap::new();
     for (entry, model) in entries("model", list) {
         let Some((mut draft, dialects, names)) = compile(cx, entry, model, &mut providers) else { continue };
         let at = Arc::clone(&draft.provider.name);
-        let book = books.entry(at).or_insert_with_key(|at| Arc::new(prices.book(at, providers.vendor(at))));
+        let book = models.books.entry(at).or_insert_with_key(|at| Arc::new(prices.book(at, providers.vendor(at))));
         draft.tariff = tariff(book, &draft.model, &model.name);
         let Ok(route) = u32::try_from(models.drafts.len()) else { break };
         models.drafts.push(draft);
