@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::kind::Tools;
-use super::rates::{Period, Rates};
+use super::rates::{Facts, Period, Rates};
 use super::table::{Table, Vendor};
 
 /// A model's name, or a pattern with one `*`.
@@ -82,7 +82,11 @@ impl Book {
                 (true, _) => book.fallback.push(entry.clone()),
                 (false, Some(_)) => book.entries.push(entry.clone()),
                 (false, None) => {
-                    book.exact.entry(entry.wanted.prefix.clone()).or_insert_with(|| Arc::clone(&entry.rates));
+                    let name = &entry.wanted.prefix;
+                    // The operator says what a model costs, not what it can: that stays as listed.
+                    let listed = vendor.and_then(|vendor| Table::shipped().find(vendor, name));
+                    let known = listed.and_then(|listed| entry.rates.with_abilities_of(listed)).map(Arc::new);
+                    book.exact.entry(name.clone()).or_insert(known.unwrap_or_else(|| Arc::clone(&entry.rates)));
                 }
             }
         }
@@ -135,6 +139,14 @@ pub fn overlay(overlays: &[Overlay], model: &str) -> Tools {
 }
 
 impl Rates {
+    /// The same of a model that can do what `other` can. `None` if it cannot be.
+    fn with_abilities_of(&self, other: &Self) -> Option<Self> {
+        let Facts { as_of, source, .. } = &self.facts;
+        let facts = Facts { as_of: as_of.clone(), source: source.clone(), ..other.facts.clone() };
+        let periods = self.periods().iter().map(|period| Period::new(period.from, period.row.clone()).ok());
+        Self::new(&self.model, Arc::clone(&self.version), facts, periods.collect::<Option<_>>()?)
+    }
+
     /// The same with the tools' prices that `tools` makes of what is said of them. What the operator says of tools alone
     /// (`overlay`) is part of which prices these are. `None` if nothing changes.
     #[must_use]
