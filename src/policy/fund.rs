@@ -60,8 +60,7 @@ impl Decide<Planned> for Fund {
 
 /// The prices of the plan's `n`th target.
 fn rates<'c>(call: &'c Call, plan: &Plan, n: usize, at: u64) -> Option<&'c Arc<Rates>> {
-    let _ = (plan.target(call, n)?, at);
-    None
+    plan.target(call, n)?.rates(&call.model, plan.captured.as_deref().unwrap_or_default(), at)
 }
 
 /// What a call may take, and what is thought usual, by what it says of itself.

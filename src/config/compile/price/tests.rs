@@ -119,7 +119,7 @@ tools = { code_execution = 0.05 }
     costs(&book, "claude-opus-5", run, january, 60_000_000_000);
     costs(&book, "claude-opus-5-5", run, january, 60_000_000_000);
     let facts = &book.find("claude-opus-5-5", january).unwrap().facts;
-    assert_eq!((facts.max_output, &*facts.source), (Some(128_000), "t.toml:6"), "what it can do is as listed");
+    assert_eq!((facts.max_output, &*facts.source), (Some(128_000), "t.toml:7"), "what it can do is as listed");
     let local = prices.book("local", None);
     costs(&local, "claude-opus-5-5", one, 0, 9_000_000);
 }
