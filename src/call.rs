@@ -27,6 +27,7 @@ use crate::owned::Holder;
 use crate::price::Rates;
 use crate::protocol::body::Frames;
 use crate::protocol::inflate::Coding;
+use crate::protocol::peek::Asking;
 use crate::protocol::{Dialect, Endpoint, Object};
 use crate::provider::Provider;
 use crate::snapshot::keyring::Key;
@@ -111,6 +112,8 @@ pub struct Call {
     pub model_at: Option<Range<usize>>,
     /// Whether a stream was asked for.
     pub stream: bool,
+    /// How to ask for the usage of a Chat stream that does not itself.
+    pub asking: Option<Asking>,
     /// The largest number of output tokens asked for.
     pub max_output: Option<u64>,
     /// Answers that are asked for at one time.

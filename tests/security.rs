@@ -147,6 +147,13 @@ const FIXED: &[Fixed] = &[
     ("names of the configuration that are numbered, of one process", "ledger/name.rs", "MOST", Count),
     ("a usage object that is read", "protocol/tap/watch.rs", "MAX_USAGE", Bytes),
     ("the name of a price class that is read", "protocol/tap/watch.rs", "MAX_TIER", Bytes),
+    ("`stream_options` that are read", "protocol/peek.rs", "OPTIONS_RAW", Bytes),
+    (
+        "an event that may be the usage that only we asked for, kept until its end",
+        "protocol/withhold.rs",
+        "MAX_HELD",
+        Bytes,
+    ),
     ("the type of an item that is read", "protocol/tap/hosted.rs", "MAX_TYPE", Bytes),
     ("start-up events held back while another target may be tried", "policy/failover.rs", "HOLD_BYTES", Bytes),
     ("the same in time", "policy/failover.rs", "HOLD_TIME", Time),

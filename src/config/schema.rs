@@ -300,6 +300,10 @@ pub struct Provider {
     /// place of ours; without it, it is dropped. Default: false.
     #[serde(default)]
     pub client_credential: Option<At<bool>>,
+    /// Chat streams that do not ask for their usage are made to (`stream_options.include_usage`), and the client does not see
+    /// the chunk that it did not ask for. False where the provider refuses that, or tells its usage in any case. Default:
+    /// true, but false for <https://api.mistral.ai>.
+    pub usage_request: Option<bool>,
     /// Calls under way there at one time; beyond it they go elsewhere or are told to come back (503). Default: no limit.
     pub max_inflight: Option<At<u64>>,
     /// PEM file with certificate authorities to trust for it, besides the public ones.

@@ -118,7 +118,7 @@ where
         drop(body);
         let peeked = peek.finish()?;
         trail.bytes_in.store(frames.len() as u64, Ordering::Relaxed);
-        let Peeked { model, stream, max_output, n, previous, conversation, unstored, names, session, .. } = peeked;
+        let Peeked { model, stream, asking, max_output, n, previous, conversation, unstored, names, session, .. } = peeked;
         if let Some(session) = session {
             // A header has said it already where there is one.
             let _ = trail.session.set(session);
@@ -151,6 +151,7 @@ where
             model,
             model_at,
             stream: stream || door.endpoint == Endpoint::StreamGenerate,
+            asking,
             max_output,
             answers: n.map_or(1, |n| u32::try_from(n).unwrap_or(u32::MAX)),
             refers,

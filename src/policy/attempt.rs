@@ -1,14 +1,16 @@
 //! One call for one target: the path, the headers, the body as that provider is to see them.
 //!
 //! Invariant: the client's bytes are shared, not copied; where the provider knows the model by another name, only the bytes
-//! of that name change (in the body, or in Gemini's path).
+//! of that name change (in the body, or in Gemini's path), and a Chat stream that does not ask for its usage is made to.
 
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::call::{Attempt, Call, Held, Plan};
+use crate::protocol::body::Frames;
 use crate::protocol::{path, splice};
+use crate::provider::Provider;
 use crate::snapshot::routes::{Target, UpstreamModel};
 
 /// Prepares the `n`th attempt.
@@ -23,10 +25,7 @@ pub(super) fn prepare(
 ) -> Attempt {
     let provider = &target.provider;
     let renamed = renamed(call, plan, target);
-    let body = match (&renamed, &call.model_at) {
-        (Some(name), Some(at)) => splice::splice(&held.body, at.clone(), splice::json_string(name)),
-        _ => held.body.clone(),
-    };
+    let body = body(call, renamed.as_deref(), provider, held);
     let name = match call.refers.first() {
         Some(stored) if call.endpoint.is_stored() => &*stored.id,
         _ => call.rest.as_deref().or(renamed.as_deref()).unwrap_or(&call.model),
@@ -50,6 +49,23 @@ pub(super) fn prepare(
         forwarded: Arc::clone(&held.fields),
         body,
     }
+}
+
+/// The body with the name that this provider knows, asking for the usage that it would not tell.
+fn body(call: &Call, renamed: Option<&str>, provider: &Provider, held: &Held) -> Frames {
+    let name = renamed.zip(call.model_at.clone()).map(|(name, at)| (at, splice::json_string(name)));
+    let asking = call.asking.as_ref().filter(|_| provider.usage_request);
+    let asking = asking.map(|asking| (asking.at.clone(), Bytes::from_static(asking.text.as_bytes())));
+    // From behind, so that the other place stays where it was read.
+    let places = match (name, asking) {
+        (Some(name), Some(asking)) if name.0.start > asking.0.start => [Some(name), Some(asking)],
+        (name, asking) => [asking, name],
+    };
+    let mut body = held.body.clone();
+    for (at, text) in places.into_iter().flatten() {
+        body = splice::splice(&body, at, text);
+    }
+    body
 }
 
 /// The target's name for the model, where it is another one.

@@ -216,8 +216,15 @@ async fn judge<A: Answer>(response: Response<A>, call: &Call, target: &Target, m
         // Its head says nothing to anybody without it, and once that has left nobody else can answer.
         before = first_piece(&mut answer).await?;
     }
-    let opening =
-        Opening { answer, before, look, stream, idle: provider.timeouts.idle, provider: Arc::clone(&provider.name) };
+    let opening = Opening {
+        answer,
+        before,
+        look,
+        stream,
+        asked: call.asking.is_some() && provider.usage_request,
+        idle: provider.timeouts.idle,
+        provider: Arc::clone(&provider.name),
+    };
     Ok(Response { status: code, fields, body: opening })
 }
 

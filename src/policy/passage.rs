@@ -1,6 +1,7 @@
 //! An answer on its way to the client: every frame passes as it came, is looked at in passing, and the times are kept.
 //!
-//! Invariants: no byte of a frame is changed and no frame waits; what is added is a keep-alive, between complete events of a
+//! Invariants: no byte of a frame is changed and no frame waits (but for the usage that only we asked for, and the beginning
+//! of an event that could be it: [`Withhold`]); what is added is a keep-alive, between complete events of a
 //! stream that has gone silent, never after its terminal event. The request's held body is given up at the first content.
 //! A stream ends soon after its terminal event even if the upstream holds the connection open, and one that breaks before it
 //! ends the way that makes this dialect's agents ask again ([`problem::in_stream`]), never like a whole answer.
@@ -24,6 +25,7 @@ use crate::protocol::keepalive::keepalive;
 use crate::protocol::problem::{Ending, in_stream};
 use crate::protocol::tap::{Seen, Tap};
 use crate::protocol::unmetered::Operation;
+use crate::protocol::withhold::{Passed, Withhold};
 use crate::upstream::body::Answer;
 
 /// How long an upstream may keep a stream open after its terminal event.
@@ -36,6 +38,8 @@ pub struct Passage<A: Answer> {
     /// Frames that were read before the answer was let through.
     before: SmallVec<[Bytes; 1]>,
     tap: Tap,
+    /// What the client did not ask for is kept from it.
+    sieve: Option<Box<Sieve>>,
     /// Whether this is a stream of events, with an end of its own.
     stream: bool,
     call: Arc<Call>,
@@ -49,6 +53,14 @@ pub struct Passage<A: Answer> {
     bytes_out: u64,
     events: u64,
     outcome: Option<Outcome>,
+}
+
+/// Keeps the usage from a client that did not ask for it.
+#[derive(Debug, Default)]
+struct Sieve {
+    withhold: Withhold,
+    /// What passes next.
+    ready: Passed,
 }
 
 /// One timer for keep-alives, idle time and lingering.
@@ -161,6 +173,8 @@ pub struct Opening<A> {
     pub look: Look,
     /// Whether it is a stream of events.
     pub stream: bool,
+    /// Whether its usage was asked for by us alone.
+    pub asked: bool,
     /// Longest silence.
     pub idle: Duration,
     /// Who answers.
@@ -175,7 +189,7 @@ impl<A: Answer> Passage<A> {
         held: Held,
         owned: Option<Arc<Owned>>,
     ) -> Self {
-        let Opening { answer, before, look, stream, idle, provider } = opening;
+        let Opening { answer, before, look, stream, asked, idle, provider } = opening;
         let keepalive = match stream {
             true => call.rules.timeouts.keepalive,
             false => Duration::ZERO,
@@ -185,6 +199,7 @@ impl<A: Answer> Passage<A> {
             answer,
             before,
             tap: look.tap(&call),
+            sieve: (asked && stream).then(Box::default),
             stream,
             call,
             trail,
@@ -214,10 +229,10 @@ impl<A: Answer> Passage<A> {
         Tally { outcome, duration, bytes_out: self.bytes_out, events: self.events, usage }
     }
 
-    fn pass(&mut self, data: Bytes) -> Bytes {
-        let Seen { events, content, terminal, .. } = self.tap.feed(&data);
+    /// What of a frame goes to the client now; the rest, if any, is ready.
+    fn pass(&mut self, data: Bytes) -> Option<Bytes> {
+        let Seen { events, content, terminal, usage_chunk, .. } = self.tap.feed(&data);
         self.events += u64::from(events);
-        self.bytes_out += data.len() as u64;
         self.clock.stirred = true;
         // Before the client can know the id, we do.
         if let Some(owned) = &self.owned
@@ -238,7 +253,23 @@ impl<A: Answer> Passage<A> {
             self.answer.nothing_more_matters();
             self.clock.timer = None;
         }
-        data
+        if let Some(sieve) = &mut self.sieve {
+            let boundary = self.tap.at_boundary();
+            if usage_chunk || !boundary || !sieve.withhold.is_idle() {
+                self.events -= u64::from(usage_chunk);
+                sieve.ready = sieve.withhold.pass(&data, boundary);
+                return self.next_ready();
+            }
+        }
+        self.bytes_out += data.len() as u64;
+        Some(data)
+    }
+
+    fn next_ready(&mut self) -> Option<Bytes> {
+        let ready = &mut self.sieve.as_mut()?.ready;
+        let data = if ready.is_empty() { return None } else { ready.remove(0) };
+        self.bytes_out += data.len() as u64;
+        Some(data)
     }
 
     /// The upstream has closed in good order.
@@ -246,6 +277,17 @@ impl<A: Answer> Passage<A> {
         self.tap.finish();
         let unfinished = self.stream && !self.tap.ended_well();
         self.outcome = Some(if unfinished { Outcome::Unfinished } else { Outcome::Complete });
+    }
+
+    /// What was kept of a stream that has ended, as far as it is for the client.
+    fn waited(&mut self) -> Option<Bytes> {
+        let parts = self.sieve.as_mut()?.withhold.finish();
+        if parts.is_empty() {
+            return None;
+        }
+        let data: Bytes = parts.concat().into();
+        self.bytes_out += data.len() as u64;
+        Some(data)
     }
 
     /// The stream is broken: what its dialect's agents need to see, so that they ask again.
@@ -307,16 +349,23 @@ impl<A: Answer> Body for Passage<A> {
         if this.outcome.is_some() {
             return Poll::Ready(None);
         }
-        if !this.before.is_empty() {
+        if let Some(data) = this.next_ready() {
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+        while !this.before.is_empty() {
             let data = this.before.remove(0);
-            return Poll::Ready(Some(Ok(Frame::data(this.pass(data)))));
+            if let Some(data) = this.pass(data) {
+                return Poll::Ready(Some(Ok(Frame::data(data))));
+            }
         }
         loop {
             match Pin::new(&mut this.answer).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
                     // Trailers of a provider mean nothing to an agent and are hop-by-hop in effect (RFC 9110 section 6.5).
-                    if let Ok(data) = frame.into_data() {
-                        return Poll::Ready(Some(Ok(Frame::data(this.pass(data)))));
+                    if let Ok(data) = frame.into_data()
+                        && let Some(data) = this.pass(data)
+                    {
+                        return Poll::Ready(Some(Ok(Frame::data(data))));
                     }
                 }
                 // Everything that matters has passed: the rest may break as it likes.
@@ -330,7 +379,7 @@ impl<A: Answer> Body for Passage<A> {
                     if this.outcome == Some(Outcome::Unfinished) {
                         return this.broken(Outcome::Unfinished, this.broken_off());
                     }
-                    return Poll::Ready(None);
+                    return Poll::Ready(this.waited().map(|data| Ok(Frame::data(data))));
                 }
                 Poll::Pending => return this.silence(cx),
             }

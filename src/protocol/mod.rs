@@ -17,6 +17,7 @@ pub mod sse;
 pub mod tap;
 pub mod unmetered;
 pub mod usage;
+pub mod withhold;
 
 /// Deepest nesting of a JSON body that is read (RFC 8259 section 9 allows a limit).
 pub const MAX_DEPTH: usize = 128;

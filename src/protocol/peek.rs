@@ -9,6 +9,7 @@
 //! stands in the path. Nothing is allocated but the model's name and the session, unless a value that we read lies on a
 //! chunk border.
 
+mod ask;
 mod number;
 mod session;
 mod suspect;
@@ -23,7 +24,10 @@ use serde::Deserialize;
 use super::Endpoint;
 use super::json::{DeepKey, Key, MAX_KEY, Root, Scanner, Value, Want, Watch};
 use crate::error::BodyError;
+use ask::Options;
 use suspect::Suspect;
+
+pub use ask::Asking;
 
 /// Longest model name, in bytes.
 pub const MAX_MODEL: usize = 256;
@@ -34,6 +38,8 @@ const MODEL_RAW: usize = MAX_MODEL * 6 + 2;
 const SCALAR_RAW: usize = 64;
 /// Longest spelling of an id, or of the object around one, that is read.
 const ID_RAW: usize = 2048;
+/// Longest `stream_options` that are read, in bytes.
+const OPTIONS_RAW: usize = 4096;
 
 /// What a body said.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -48,6 +54,8 @@ pub struct Peeked {
     pub n: Option<u64>,
     /// Chat's `stream_options.include_usage`.
     pub include_usage: Option<bool>,
+    /// How to ask for the usage of a Chat stream that does not.
+    pub asking: Option<Asking>,
     /// The stored response that it goes on from (`previous_response_id`).
     pub previous: Option<Box<str>>,
     /// The stored conversation that it belongs to (`conversation`, or its `id`).
@@ -87,6 +95,8 @@ impl Peek {
                 seen: 0,
                 current: None,
                 outer: None,
+                stream_end: 0,
+                options: None,
                 suspect: Suspect::of(endpoint),
                 found: Peeked::default(),
             },
@@ -114,7 +124,10 @@ impl Peek {
             return Ok(Peeked::default());
         }
         self.scanner.finish()?;
-        let Watcher { api, mut found, suspect, .. } = self.watcher;
+        let Watcher { api, mut found, suspect, stream_end, options, .. } = self.watcher;
+        if api == Api::Chat && found.stream {
+            found.asking = options.map_or_else(|| Some(ask::behind(stream_end)), |options| options.asking);
+        }
         found.names = suspect.finish();
         if found.model.is_none() && api.acts_on(Field::Model) {
             return Err(BodyError::FieldMissing { field: Field::Model.name() });
@@ -133,7 +146,6 @@ enum Field {
     MaxOutputTokens,
     N,
     StreamOptions,
-    IncludeUsage,
     GenerationConfig,
     GeminiMaxOutput,
     CandidateCount,
@@ -155,7 +167,6 @@ impl Field {
             Self::MaxOutputTokens => "max_output_tokens",
             Self::N => "n",
             Self::StreamOptions => "stream_options",
-            Self::IncludeUsage => "stream_options.include_usage",
             Self::GenerationConfig => "generationConfig",
             Self::GeminiMaxOutput => "generationConfig.maxOutputTokens",
             Self::CandidateCount => "generationConfig.candidateCount",
@@ -180,13 +191,13 @@ impl Field {
             Self::Model => Want::Value { limit: MODEL_RAW },
             Self::UserId | Self::PromptCacheKey => Want::Value { limit: session::MAX_RAW },
             Self::Previous | Self::Conversation => Want::Value { limit: ID_RAW },
-            Self::StreamOptions | Self::GenerationConfig | Self::Metadata => Want::Enter,
+            Self::StreamOptions => Want::Value { limit: OPTIONS_RAW },
+            Self::GenerationConfig | Self::Metadata => Want::Enter,
             Self::Stream
             | Self::MaxTokens
             | Self::MaxCompletionTokens
             | Self::MaxOutputTokens
             | Self::N
-            | Self::IncludeUsage
             | Self::GeminiMaxOutput
             | Self::CandidateCount
             | Self::Store => Want::Value { limit: SCALAR_RAW },
@@ -232,7 +243,7 @@ impl Api {
             Field::Model => matches!(self, Self::Messages | Self::Chat | Self::Embeddings | Self::Responses),
             Field::Stream => matches!(self, Self::Messages | Self::Chat | Self::Responses),
             Field::MaxTokens => matches!(self, Self::Messages | Self::Chat),
-            Field::MaxCompletionTokens | Field::N | Field::StreamOptions | Field::IncludeUsage => self == Self::Chat,
+            Field::MaxCompletionTokens | Field::N | Field::StreamOptions => self == Self::Chat,
             Field::MaxOutputTokens | Field::Previous | Field::Conversation | Field::Store => self == Self::Responses,
             Field::GenerationConfig | Field::GeminiMaxOutput | Field::CandidateCount => self == Self::Gemini,
             Field::Metadata | Field::UserId => self == Self::Messages,
@@ -257,7 +268,6 @@ impl Api {
             (None, b"previous_response_id") => Field::Previous,
             (None, b"conversation") => Field::Conversation,
             (None, b"store") => Field::Store,
-            (Some(Field::StreamOptions), b"include_usage") => Field::IncludeUsage,
             (Some(Field::GenerationConfig), b"maxOutputTokens" | b"max_output_tokens") => Field::GeminiMaxOutput,
             (Some(Field::GenerationConfig), b"candidateCount" | b"candidate_count") => Field::CandidateCount,
             (Some(Field::Metadata), b"user_id") => Field::UserId,
@@ -276,6 +286,9 @@ struct Watcher {
     current: Option<Field>,
     /// The field whose object we are in.
     outer: Option<Field>,
+    /// The place behind the value of `stream`.
+    stream_end: usize,
+    options: Option<Options>,
     suspect: Suspect,
     found: Peeked,
 }
@@ -341,8 +354,15 @@ impl Watch for Watcher {
         let name = field.name();
         match field {
             Field::Model => self.found.model = Some(model(&value)?),
-            Field::Stream => self.found.stream = boolean(name, &value)?.unwrap_or(false),
-            Field::IncludeUsage => self.found.include_usage = boolean(name, &value)?,
+            Field::Stream => {
+                self.found.stream = boolean(name, &value)?.unwrap_or(false);
+                self.stream_end = value.at.end;
+            }
+            Field::StreamOptions => {
+                let options = Options::read(&value)?;
+                self.found.include_usage = options.include_usage;
+                self.options = Some(options);
+            }
             Field::N | Field::CandidateCount => self.found.n = integer(name, &value)?,
             Field::MaxTokens | Field::MaxCompletionTokens | Field::MaxOutputTokens | Field::GeminiMaxOutput => {
                 self.found.max_output = self.found.max_output.max(integer(name, &value)?);
@@ -352,7 +372,7 @@ impl Watch for Watcher {
             Field::Previous => self.found.previous = id(name, &value)?,
             Field::Conversation => self.found.conversation = id(name, &value)?,
             Field::Store => self.found.unstored = value.raw == Some(b"false"),
-            Field::StreamOptions | Field::GenerationConfig | Field::Metadata => {}
+            Field::GenerationConfig | Field::Metadata => {}
         }
         Ok(())
     }

@@ -47,6 +47,8 @@ pub struct Seen {
     pub terminal: bool,
     /// An error has passed, in this frame or before.
     pub failed: bool,
+    /// A Chat chunk that tells usage and nothing else was completed in it.
+    pub usage_chunk: bool,
 }
 
 /// See the module.
@@ -73,6 +75,7 @@ struct Progress {
     content: bool,
     terminal: bool,
     failed: bool,
+    usage_chunk: bool,
 }
 
 /// Reads the events of one dialect.
@@ -163,6 +166,7 @@ impl Tap {
     #[inline]
     pub fn feed(&mut self, frame: &[u8]) -> Seen {
         let progress = &mut self.progress;
+        progress.usage_chunk = false;
         let events = match &mut self.source {
             Source::Anthropic(splitter, reader) => listen(splitter, reader, progress, frame),
             Source::Chat(splitter, reader) => listen(splitter, reader, progress, frame),
@@ -186,8 +190,8 @@ impl Tap {
                 0
             }
         };
-        let Progress { content, terminal, failed } = *progress;
-        Seen { events, content, terminal, failed }
+        let Progress { content, terminal, failed, usage_chunk } = *progress;
+        Seen { events, content, terminal, failed, usage_chunk }
     }
 
     /// The response has ended: an event without its last blank line is read.

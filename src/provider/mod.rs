@@ -37,6 +37,8 @@ pub struct Provider {
     pub timeouts: Timeouts,
     /// A client's own credential goes there in place of ours.
     pub client_credential: bool,
+    /// A Chat stream is asked for its usage there (`stream_options.include_usage`) where the client does not ask.
+    pub usage_request: bool,
     /// Calls under way at one time, over all cores.
     pub max_inflight: Option<u64>,
     /// How it is known to be itself; `None` for clear text.

@@ -117,6 +117,7 @@ fn compile(
         headers,
         timeouts,
         client_credential,
+        usage_request,
         max_inflight,
         ca_file,
         proxy,
@@ -160,6 +161,8 @@ fn compile(
         headers,
         timeouts,
         client_credential: client_credential.as_ref().is_some_and(|given| given.value),
+        // Mistral tells its usage always, and refuses fields that it does not know (https://docs.mistral.ai/api/).
+        usage_request: usage_request.unwrap_or(&*base.host != "api.mistral.ai"),
         max_inflight,
         tls: tls.flatten(),
         dns_ttl: egress.dns_ttl,

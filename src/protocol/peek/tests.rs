@@ -61,6 +61,45 @@ fn chat() {
     assert_eq!(peeked.session.as_deref(), Some("k"));
 }
 
+/// A body, and what it is when it asks for its usage.
+#[track_caller]
+fn asks(body: &str, want: Option<&str>) {
+    let asking = reads(Endpoint::ChatCompletions, body).asking;
+    let frames = [bytes::Bytes::copy_from_slice(body.as_bytes())].into_iter().collect();
+    let asked = asking.map(|Asking { at, text }| -> Vec<u8> {
+        splice(&frames, at, bytes::Bytes::from_static(text.as_bytes())).into_iter().flatten().collect()
+    });
+    assert_eq!(asked.as_deref().map(String::from_utf8_lossy).as_deref(), want, "{body}");
+}
+
+#[test]
+fn a_chat_stream_can_be_made_to_ask_for_its_usage() {
+    let asked = r#""stream_options":{"include_usage":true}"#;
+    asks(r#"{"model":"m","stream":true}"#, Some(&format!(r#"{{"model":"m","stream":true,{asked}}}"#)));
+    asks(r#"{"stream":true ,"model":"m"}"#, Some(&format!(r#"{{"stream":true,{asked} ,"model":"m"}}"#)));
+    asks(
+        r#"{"stream_options":null,"stream":true,"model":"m"}"#,
+        Some(&format!(r#"{{{asked},"stream":true,"model":"m"}}"#)),
+    );
+    asks(
+        r#"{"stream_options":{"a":{"include_usage":true}},"stream":true,"model":"m"}"#,
+        Some(r#"{"stream_options":{"include_usage":true,"a":{"include_usage":true}},"stream":true,"model":"m"}"#),
+    );
+    for silent in ["false", "null"] {
+        asks(
+            &format!(r#"{{"stream":true,"stream_options":{{"a":1, "include_usage": {silent} }},"model":"m"}}"#),
+            Some(r#"{"stream":true,"stream_options":{"a":1, "include_usage": true },"model":"m"}"#),
+        );
+    }
+    asks(r#"{"stream":true,"stream_options":{"include_usage":true},"model":"m"}"#, None);
+    asks(r#"{"stream":false,"stream_options":{},"model":"m"}"#, None);
+    asks(r#"{"stream":null,"model":"m"}"#, None);
+    asks(r#"{"stream":true,"stream_options":[],"model":"m"}"#, None);
+    let long = format!(r#"{{"stream":true,"stream_options":{{"a":"{}"}},"model":"m"}}"#, "a".repeat(5000));
+    let want = BodyError::FieldInvalid { field: "stream_options", want: "a short object" };
+    assert_eq!(peek(Endpoint::ChatCompletions, &[long.as_bytes()]), Err(want));
+}
+
 #[test]
 fn responses() {
     let body = r#"{"model":"m","input":"hi","max_output_tokens":64.0,"n":"x","max_tokens":"x","stream":null,"prompt_cache_key":"s"}"#;

@@ -18,6 +18,7 @@ use super::watch::UsageWatch;
 use crate::protocol::Dialect;
 use crate::protocol::sse::Event;
 use crate::protocol::usage::Usage;
+use crate::protocol::withhold::is_usage_chunk;
 
 static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
 static FINISH: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"finish_reason\""));
@@ -67,6 +68,7 @@ impl super::Reader for Reader {
         self.recent.push(data);
         if has_value(&USAGE, data) || has_value(&ERROR, data) {
             self.watch.read(data);
+            progress.usage_chunk |= event.name.is_empty() && is_usage_chunk(data);
             progress.failed |= self.watch.failed;
         } else if progress.content {
             self.shape.learn(data);

@@ -24,7 +24,7 @@ fn run(mut tap: Tap, frames: &[&[u8]]) -> Total {
         events += tap.feed(frame).events;
     }
     tap.finish();
-    let Progress { content, terminal, failed } = tap.progress;
+    let Progress { content, terminal, failed, .. } = tap.progress;
     assert_eq!(terminal, tap.terminal());
     Total { events, content, terminal, failed, usage: tap.usage() }
 }
