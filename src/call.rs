@@ -445,8 +445,10 @@ pub struct Tally {
     pub bytes_out: u64,
     /// Events that passed (0 for JSON).
     pub events: u64,
-    /// Tokens, where the provider said so.
+    /// Tokens, where the provider said so or where they could be estimated.
     pub usage: Option<crate::protocol::usage::Usage>,
+    /// The provider did not say all of `usage`: part of it, or all, is an estimate from what passed.
+    pub estimated: bool,
 }
 
 /// How an answer ended.

@@ -154,6 +154,7 @@ const FIXED: &[Fixed] = &[
         "MAX_HELD",
         Bytes,
     ),
+    ("of one event, looked into for an estimate", "protocol/estimate.rs", "COUNTED", Bytes),
     ("the type of an item that is read", "protocol/tap/hosted.rs", "MAX_TYPE", Bytes),
     ("start-up events held back while another target may be tried", "policy/failover.rs", "HOLD_BYTES", Bytes),
     ("the same in time", "policy/failover.rs", "HOLD_TIME", Time),
@@ -200,6 +201,14 @@ const FIXED: &[Fixed] = &[
 
 /// Constants that bound nothing that comes from outside.
 const OTHERS: &[(&str, &str)] = &[
+    ("protocol/estimate.rs PERIOD", "how often is looked"),
+    ("protocol/estimate.rs RUN", "how often is looked"),
+    ("protocol/estimate.rs FIRST_RUN", "how often is looked"),
+    ("protocol/estimate.rs COUNTED_LATER", "less than COUNTED"),
+    ("protocol/estimate.rs ENOUGH", "when less is looked at"),
+    ("protocol/estimate.rs REQUEST_BYTES", "a ratio"),
+    ("protocol/estimate.rs ANSWER_BYTES", "a ratio"),
+    ("protocol/tap/anthropic.rs LONG", "what is looked at closer"),
     ("cli/key/file.rs PATIENCE", "two commands that edit one file"),
     ("cli/mock.rs HOUR", "the simulator's"),
     ("config/compile/accounts.rs LONGEST_ROLLING", "the operator's own"),

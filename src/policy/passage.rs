@@ -9,6 +9,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -20,12 +21,13 @@ use tokio::time::Sleep;
 use crate::call::{Call, Held, Outcome, Reference, Tally, Trail};
 use crate::error::{Error, UpstreamError};
 use crate::owned::Owned;
-use crate::protocol::Object;
 use crate::protocol::keepalive::keepalive;
 use crate::protocol::problem::{Ending, in_stream};
-use crate::protocol::tap::{Seen, Tap};
+use crate::protocol::tap::{Seen, Tap, Used};
 use crate::protocol::unmetered::Operation;
+use crate::protocol::usage::Usage;
 use crate::protocol::withhold::{Passed, Withhold};
+use crate::protocol::{Endpoint, Object};
 use crate::upstream::body::Answer;
 
 /// How long an upstream may keep a stream open after its terminal event.
@@ -225,8 +227,21 @@ impl<A: Answer> Passage<A> {
             false => Outcome::Complete,
         });
         // What a stored answer counts was counted when it was made.
-        let usage = if self.call.endpoint.is_metered() { self.tap.usage() } else { None };
-        Tally { outcome, duration, bytes_out: self.bytes_out, events: self.events, usage }
+        let asked = self.trail.bytes_in.load(Relaxed);
+        let used = match self.call.endpoint {
+            charged if charged.is_charged() => self.tap.used(asked),
+            metered if metered.is_metered() => self.tap.usage().map(|usage| Used { usage, estimated: false }),
+            _ => None,
+        };
+        let estimated = used.is_some_and(|used| used.estimated);
+        // Vectors are no tokens, however long they are.
+        let vectors =
+            matches!(self.call.endpoint, Endpoint::Embeddings | Endpoint::EmbedContent | Endpoint::BatchEmbedContents);
+        let usage = used.map(|used| match estimated && vectors {
+            true => Usage { output: 0, ..used.usage },
+            false => used.usage,
+        });
+        Tally { outcome, duration, bytes_out: self.bytes_out, events: self.events, usage, estimated }
     }
 
     /// What of a frame goes to the client now; the rest, if any, is ready.

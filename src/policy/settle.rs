@@ -150,12 +150,12 @@ impl<A: Answer> Settling<A> {
         let cells = target.series.cells(call.agent, call.dialect, core.index);
         cells.answered(status);
         cells.outcomes[tally.outcome as usize].fetch_add(1, Relaxed);
-        match &tally.usage {
-            Some(usage) => cells.add_usage(usage),
-            None if status == 200 && tally.outcome == Outcome::Complete && call.endpoint.is_metered() => {
-                cells.unmetered.fetch_add(1, Relaxed);
-            }
-            None => {}
+        if let Some(usage) = &tally.usage {
+            cells.add_usage(usage);
+        }
+        let silent = tally.usage.is_none() || tally.estimated;
+        if silent && status == 200 && tally.outcome == Outcome::Complete && call.endpoint.is_metered() {
+            cells.unmetered.fetch_add(1, Relaxed);
         }
         if let (Endpoint::Unmetered(operation), Some(passed)) = (call.endpoint, &call.key().unmetered) {
             passed.count(call.agent, operation);

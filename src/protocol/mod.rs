@@ -3,6 +3,7 @@
 //! Pure: nothing in this folder does I/O, reads a clock, or knows the configuration. Wire facts cite their source.
 
 pub mod body;
+pub mod estimate;
 pub mod headers;
 pub mod inflate;
 pub mod json;

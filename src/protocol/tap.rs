@@ -3,7 +3,8 @@
 //! Invariants: a frame is looked at by reference, never delayed, never altered; JSON is read only where an event carries
 //! usage, or where start-up must be told from content; nothing here fails, whatever the bytes are (what cannot be read is
 //! not there); memory is bounded by [`super::MAX_EVENT`] for an event that is split over frames, and by a few KiB otherwise;
-//! the totals do not depend on the chunk borders. A tap does not estimate: no usage sent, no usage told.
+//! the totals do not depend on the chunk borders. What a provider has told is never mixed with what is only estimated
+//! ([`Tap::usage`], [`Tap::used`]).
 //!
 //! | dialect | content | terminal | failed | usage |
 //! |---|---|---|---|---|
@@ -31,7 +32,7 @@ use super::json::{Root, Scanner};
 use super::sse::{Event, Splitter};
 use super::unmetered::Operation;
 use super::usage::Usage;
-use super::{Dialect, Object};
+use super::{Dialect, Object, estimate};
 use made::{Made, WithIds};
 use things::Things;
 use watch::UsageWatch;
@@ -49,6 +50,15 @@ pub struct Seen {
     pub failed: bool,
     /// A Chat chunk that tells usage and nothing else was completed in it.
     pub usage_chunk: bool,
+}
+
+/// What an answer used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Used {
+    /// What the provider told, and what it did not.
+    pub usage: Usage,
+    /// Some of it is our estimate.
+    pub estimated: bool,
 }
 
 /// See the module.
@@ -89,6 +99,7 @@ struct Json {
     scanner: Option<Scanner>,
     watch: UsageWatch,
     made: Made,
+    bytes: u64,
 }
 
 impl Tap {
@@ -108,7 +119,7 @@ impl Tap {
     #[must_use]
     pub fn json(dialect: Dialect) -> Self {
         let scanner = Some(Scanner::new(Root::ObjectOrArray));
-        Self::new(Source::Json(Json { scanner, watch: UsageWatch::new(dialect), made: Made::default() }))
+        Self::new(Source::Json(Json { scanner, watch: UsageWatch::new(dialect), made: Made::default(), bytes: 0 }))
     }
 
     /// For the JSON answer of an unmetered call: nothing but the ids of what it names that is new.
@@ -235,6 +246,41 @@ impl Tap {
         }
     }
 
+    /// The tokens as far as the provider has told them, and an estimate of what it has not: of the output where the last
+    /// report has not come, and of everything where there was none. `asked` is the request's length in bytes.
+    ///
+    /// `None` where nothing was told and nothing passed that anybody pays for, or that we can read.
+    #[must_use]
+    pub fn used(&self, asked: u64) -> Option<Used> {
+        let told = self.usage();
+        let output = match &self.source {
+            Source::Anthropic(_, reader) => reader.heard.tokens(),
+            Source::Chat(_, reader) => reader.heard.tokens(),
+            Source::Responses(_, reader) => reader.heard.tokens(),
+            Source::Gemini(_, reader) => reader.heard.tokens(),
+            Source::Json(json) => estimate::of_answer(json.bytes),
+            Source::Things(_) | Source::Blind => return None,
+        };
+        if let Some(told) = told {
+            let all = match &self.source {
+                Source::Anthropic(_, reader) => reader.reported,
+                _ => true,
+            };
+            let usage = if all { told } else { Usage { output: told.output.max(output), ..told } };
+            return Some(Used { usage, estimated: !all });
+        }
+        if !self.progress.content && self.progress.failed {
+            return None;
+        }
+        let mut usage = Usage { input: estimate::of_request(asked), output, ..Usage::default() };
+        match &self.source {
+            Source::Responses(_, reader) => usage.add_uses(&reader.uses()),
+            Source::Json(json) => usage.add_uses(&json.watch.uses()),
+            _ => {}
+        }
+        Some(Used { usage, estimated: true })
+    }
+
     /// Whether the terminal event has passed.
     #[inline]
     #[must_use]
@@ -272,6 +318,7 @@ fn listen(splitter: &mut Splitter, reader: &mut impl Reader, progress: &mut Prog
 impl Json {
     fn feed(&mut self, frame: &[u8], progress: &mut Progress) {
         progress.content |= !frame.is_empty();
+        self.bytes += frame.len() as u64;
         let Some(scanner) = &mut self.scanner else { return };
         let fault = if self.made.is_wanted() {
             scanner.feed(frame, &mut WithIds { made: &mut self.made, usage: &mut self.watch }).is_err()

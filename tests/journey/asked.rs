@@ -98,3 +98,30 @@ async fn what_is_no_stream_is_not_touched() {
     assert_eq!(seen, br#"{"choices":[],"usage":{"prompt_tokens":3}}"#);
     assert_eq!(gateway.stage.seen.lock().unwrap()[0].body, body.as_bytes());
 }
+
+#[tokio::test]
+async fn what_passed_of_a_cut_stream_is_paid_for() {
+    use tollgate::call::Outcome;
+    let long = format!(
+        "data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{}\"}},\"finish_reason\":null}}]}}\n\n",
+        "ten ".repeat(50)
+    );
+    let cut = Act::Answer {
+        status: 200,
+        kind: "text/event-stream",
+        frames: vec![Step::Data(Bytes::from(long.clone())), Step::Data(Bytes::from(long)), Step::Break],
+    };
+    let gateway = Gateway::with(RULES, vec![cut], 1);
+    let body =
+        format!(r#"{{"model":"m","stream":true,"messages":[{{"role":"user","content":"{}"}}]}}"#, "x".repeat(931));
+    let (_, whole) = read(gateway.ask(post(CHAT, body)).await.into_body()).await;
+    assert!(!whole);
+    let page = gateway.core.metrics.render();
+    let tokens = |kind: &str| -> u64 {
+        let line = page.lines().find(|line| line.starts_with("tollgate_tokens_total") && line.contains(kind)).unwrap();
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    assert!((95..=105).contains(&tokens("kind=\"output\"")), "{page}");
+    assert_eq!(tokens("kind=\"input\""), 250);
+    assert!(page.contains(&format!("outcome=\"{}\"}} 1", Outcome::UpstreamCut.label())), "{page}");
+}

@@ -4,6 +4,7 @@ use super::made::Made;
 use super::watch::UsageWatch;
 use super::{Progress, kind};
 use crate::protocol::Dialect;
+use crate::protocol::estimate::Heard;
 use crate::protocol::sse::Event;
 use crate::protocol::usage::Usage;
 
@@ -11,12 +12,20 @@ use crate::protocol::usage::Usage;
 #[derive(Debug)]
 pub struct Reader {
     watch: UsageWatch,
+    /// The last report of usage has come, so what was reported is all.
+    pub reported: bool,
+    pub heard: Heard,
     pub made: Made,
 }
 
 impl Default for Reader {
     fn default() -> Self {
-        Self { watch: UsageWatch::new(Dialect::Anthropic), made: Made::default() }
+        Self {
+            watch: UsageWatch::new(Dialect::Anthropic),
+            reported: false,
+            heard: Heard::default(),
+            made: Made::default(),
+        }
     }
 }
 
@@ -28,7 +37,9 @@ impl Reader {
 
 enum Kind {
     Content,
+    Start,
     Usage,
+    LastUsage,
     Stop,
     Error,
     Nothing,
@@ -36,9 +47,11 @@ enum Kind {
 
 fn classify(name: &[u8]) -> Option<Kind> {
     Some(match name {
-        b"content_block_delta" | b"content_block_start" => Kind::Content,
+        b"content_block_delta" => Kind::Content,
+        b"content_block_start" => Kind::Start,
         b"content_block_stop" | b"ping" => Kind::Nothing,
-        b"message_start" | b"message_delta" => Kind::Usage,
+        b"message_start" => Kind::Usage,
+        b"message_delta" => Kind::LastUsage,
         b"message_stop" => Kind::Stop,
         b"error" => Kind::Error,
         _ => return None,
@@ -51,12 +64,18 @@ impl super::Reader for Reader {
         // Nearly every event of a stream.
         if event.name == b"content_block_delta" {
             progress.content = true;
+            hear(&mut self.heard, event.data);
             return;
         }
         match kind::of(event, classify) {
-            Some(Kind::Content) => progress.content = true,
-            Some(Kind::Usage) => {
+            Some(Kind::Content) => {
+                progress.content = true;
+                hear(&mut self.heard, event.data);
+            }
+            Some(Kind::Start) => progress.content = true,
+            Some(kind @ (Kind::Usage | Kind::LastUsage)) => {
                 self.watch.read(event.data);
+                self.reported |= matches!(kind, Kind::LastUsage);
                 self.made.seek_container(event.data);
             }
             Some(Kind::Stop) => progress.terminal = true,
@@ -66,5 +85,14 @@ impl super::Reader for Reader {
             }
             Some(Kind::Nothing) | None => {}
         }
+    }
+}
+
+/// A signature is long, and no token of it is anybody's.
+#[inline]
+fn hear(heard: &mut Heard, data: &[u8]) {
+    const LONG: usize = 256;
+    if data.len() < LONG || memchr::memmem::find(&data[..LONG / 2], b"\"signature_delta\"").is_none() {
+        heard.hear(data);
     }
 }

@@ -16,6 +16,7 @@ use super::recent::Recent;
 use super::shape::Shape;
 use super::watch::UsageWatch;
 use crate::protocol::Dialect;
+use crate::protocol::estimate::Heard;
 use crate::protocol::sse::Event;
 use crate::protocol::usage::Usage;
 use crate::protocol::withhold::is_usage_chunk;
@@ -30,11 +31,17 @@ pub struct Reader {
     watch: UsageWatch,
     recent: Recent,
     shape: Shape,
+    pub heard: Heard,
 }
 
 impl Default for Reader {
     fn default() -> Self {
-        Self { watch: UsageWatch::new(Dialect::Chat), recent: Recent::default(), shape: Shape::default() }
+        Self {
+            watch: UsageWatch::new(Dialect::Chat),
+            recent: Recent::default(),
+            shape: Shape::default(),
+            heard: Heard::default(),
+        }
     }
 }
 
@@ -59,6 +66,7 @@ impl super::Reader for Reader {
             progress.terminal = true;
             return;
         }
+        self.heard.hear(data);
         if self.shape.fits(data) && event.name.is_empty() {
             return;
         }

@@ -12,6 +12,7 @@ use memchr::memmem::Finder;
 use super::Progress;
 use super::watch::UsageWatch;
 use crate::protocol::Dialect;
+use crate::protocol::estimate::Heard;
 use crate::protocol::sse::Event;
 use crate::protocol::usage::Usage;
 
@@ -35,6 +36,7 @@ pub struct Reader {
     read: Option<Usage>,
     /// A chunk that was not kept had a reason to stop.
     finished: bool,
+    pub heard: Heard,
 }
 
 impl Reader {
@@ -78,6 +80,7 @@ impl super::Reader for Reader {
     #[inline]
     fn event(&mut self, event: Event<'_>, progress: &mut Progress) {
         let data = event.data;
+        self.heard.hear(data);
         if !progress.content {
             progress.content = has_parts(data);
         }

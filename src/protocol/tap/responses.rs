@@ -5,8 +5,9 @@ use super::made::Made;
 use super::watch::UsageWatch;
 use super::{Progress, kind};
 use crate::protocol::Dialect;
+use crate::protocol::estimate::Heard;
 use crate::protocol::sse::Event;
-use crate::protocol::usage::Usage;
+use crate::protocol::usage::{Usage, Uses};
 
 /// Usage comes in the terminal event, also in `response.incomplete` and `response.failed`.
 #[derive(Debug)]
@@ -14,16 +15,27 @@ pub struct Reader {
     watch: UsageWatch,
     /// Of the items that were done; the terminal event lists them again, or nothing.
     hosted: Hosted,
+    pub heard: Heard,
     pub made: Made,
 }
 
 impl Default for Reader {
     fn default() -> Self {
-        Self { watch: UsageWatch::new(Dialect::Responses), hosted: Hosted::default(), made: Made::default() }
+        Self {
+            watch: UsageWatch::new(Dialect::Responses),
+            hosted: Hosted::default(),
+            heard: Heard::default(),
+            made: Made::default(),
+        }
     }
 }
 
 impl Reader {
+    /// Uses of tools, as far as they have passed.
+    pub fn uses(&self) -> Uses {
+        self.hosted.uses()
+    }
+
     pub fn usage(&self) -> Option<Usage> {
         let mut usage = self.watch.usage()?;
         usage.add_uses(&self.hosted.uses());
@@ -34,6 +46,7 @@ impl Reader {
 enum Kind {
     Created,
     Content,
+    Added,
     Item,
     End,
     Failure,
@@ -45,7 +58,7 @@ fn classify(name: &[u8]) -> Option<Kind> {
         return Some(Kind::Content);
     }
     Some(match name {
-        b"response.output_item.added" => Kind::Content,
+        b"response.output_item.added" => Kind::Added,
         b"response.output_item.done" => Kind::Item,
         b"response.created" => Kind::Created,
         b"response.completed" | b"response.incomplete" => Kind::End,
@@ -59,7 +72,11 @@ impl super::Reader for Reader {
     #[inline]
     fn event(&mut self, event: Event<'_>, progress: &mut Progress) {
         match kind::of(event, classify) {
-            Some(Kind::Content) => progress.content = true,
+            Some(Kind::Content) => {
+                progress.content = true;
+                self.heard.hear(event.data);
+            }
+            Some(Kind::Added) => progress.content = true,
             Some(Kind::Item) => {
                 progress.content = true;
                 self.hosted.item_done(event.data);

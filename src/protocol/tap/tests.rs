@@ -1,9 +1,10 @@
 //! Tests of the tap: whole streams of each dialect, and that chunk borders do not matter.
 
+mod told;
+
 use proptest::prelude::*;
 
 use super::*;
-use crate::protocol::usage::Tier;
 
 fn usage(input: u64, cache_read: u64, output: u64, reasoning: u64) -> Option<Usage> {
     Some(Usage { input, cache_read, output, reasoning, ..Usage::default() })
@@ -512,76 +513,4 @@ fn items_and_containers_are_found_where_the_provider_puts_them_and_nowhere_else(
         "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":1}}}\n\nevent: content_block_delta\ndata: {\"delta\":{\"container\":{\"id\":\"no\"}}}\n\nevent: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\",\"container\":{\"id\":\"c\"}}}\n\n",
         &[(Container, "c")],
     );
-}
-
-/// Every part of it once in one piece, and at every border.
-#[track_caller]
-fn json_usage(dialect: Dialect, text: &str, things: bool) -> Option<Usage> {
-    let tap = || {
-        let mut tap = Tap::json(dialect);
-        if things {
-            tap.find_things();
-        }
-        tap
-    };
-    let total = run(tap(), &[text.as_bytes()]);
-    for at in 1..text.len() {
-        let (before, after) = text.as_bytes().split_at(at);
-        assert_eq!(run(tap(), &[before, after]), total, "split at {at}");
-    }
-    total.usage
-}
-
-const ITEMS: &str = r#"[{"id":"ws_1","type":"web_search_call","action":{"type":"search","query":"x"}},
-    {"type":"web_search_call","action":{"url":"x","type":"open_page"}},{"type":"web_search_call"},
-    {"type":"reasoning","summary":[{"type":"web_search_call"}]},{"type":"code_interpreter_call","outputs":[]},
-    {"arguments":"{\"type\":\"web_search_call\"}","type":"function_call"},{"type":"image_generation_call"},
-    {"type":"message","content":[{"type":"output_text","text":"\"type\":\"web_search_call\""}]},{"type":"file_search_call"}]"#;
-
-fn with_items() -> Option<Usage> {
-    let uses = Usage { web_search: 2, code_execution: 1, image_generation: 1, file_search: 1, ..Usage::default() };
-    Some(Usage { input: 5, output: 6, tier: Tier::Flex, ..uses })
-}
-
-#[test]
-fn server_tools_of_responses() {
-    let response = format!(
-        r#"{{"id":"r","service_tier":"flex","output":{ITEMS},"tools":[{{"type":"web_search_call"}}],"usage":{{"input_tokens":5,"output_tokens":6}}}}"#
-    );
-    assert_eq!(json_usage(Dialect::Responses, &response, false), with_items());
-    assert_eq!(json_usage(Dialect::Responses, &response, true), with_items());
-    let flat = |text: &str| text.replace('\n', " ");
-    let items: Vec<serde_json::Value> = serde_json::from_str(ITEMS).unwrap();
-    let done: Vec<String> = items
-        .iter()
-        .map(|item| {
-            let event = serde_json::json!({ "type": "response.output_item.done", "item": item });
-            format!("event: response.output_item.done\ndata: {event}\n\n")
-        })
-        .collect();
-    let end = |response: &str, kind: &str| {
-        format!("event: {kind}\ndata: {{\"type\":\"{kind}\",\"response\":{}}}\n\n", flat(response))
-    };
-    let told = |last: String| {
-        let events: Vec<&str> = done.iter().map(String::as_str).chain([&*last]).collect();
-        stream(Dialect::Responses, &events).2.usage
-    };
-    assert_eq!(told(end(&response, "response.completed")), with_items(), "told twice, counted once");
-    let empty = response.replace(ITEMS, "[]");
-    assert_eq!(told(end(&empty, "response.incomplete")), with_items(), "the end lists nothing");
-    assert_eq!(stream(Dialect::Responses, &[&end(&response, "response.failed")]).2.usage, with_items(), "only the end");
-}
-
-#[test]
-fn the_price_class_of_chat() {
-    let answer =
-        |tier: &str| format!(r#"{{"service_tier":{tier},"usage":{{"prompt_tokens":5,"completion_tokens":6}}}}"#);
-    let of = |tier: &str| json_usage(Dialect::Chat, &answer(tier), false).unwrap().tier;
-    assert_eq!(of("\"default\""), Tier::Standard);
-    assert_eq!(of("\"priority\""), Tier::Priority);
-    assert_eq!(of("\"scale\""), Tier::Other);
-    assert_eq!(of("null"), Tier::Unsaid);
-    let chunk =
-        "data: {\"choices\":[],\"service_tier\":\"flex\",\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":6}}\n\n";
-    assert_eq!(stream(Dialect::Chat, &[ROLE, chunk]).2.usage.unwrap().tier, Tier::Flex);
 }
