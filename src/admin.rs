@@ -4,6 +4,8 @@
 //! page in a browser cannot reach it: a request with an `Origin` is refused, and while it listens on loopback so is one
 //! whose `Host` is not loopback (a name that was rebound to 127.0.0.1).
 
+mod money;
+
 use std::fmt::Write as _;
 use std::future::Future;
 use std::io;
@@ -11,6 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -21,6 +24,9 @@ use axum::routing::{get, post};
 use serde::Serialize;
 use tokio::net::TcpListener;
 
+use crate::journal::health::Health;
+use crate::ledger::Ledger;
+use crate::telemetry::clock;
 use crate::telemetry::metrics::Metrics;
 
 /// The rules, as far as operators ask for them.
@@ -60,6 +66,10 @@ pub struct Admin {
     pub rules: Arc<dyn Rules>,
     /// Whether the process is shutting down.
     pub draining: Arc<AtomicBool>,
+    /// Who pays.
+    pub ledger: Arc<Ledger>,
+    /// How the usage journal and its store are doing, where there are any.
+    pub usage: Option<Arc<Health>>,
 }
 
 /// Serves until the process ends.
@@ -113,18 +123,26 @@ struct Ready {
     ready: bool,
     draining: bool,
     config: RulesStatus,
+    /// What is wrong with the usage journal or its store; empty: nothing.
+    usage: String,
 }
 
 /// 200 while requests are served (also under old rules, when the file is broken: it says so), 503 while shutting down.
 async fn ready(State(admin): State<Admin>) -> Response {
     let draining = admin.draining.load(Relaxed);
-    let body = Ready { ready: !draining, draining, config: admin.rules.status() };
+    let usage = admin.usage.as_ref().filter(|health| !health.is_well()).map(|health| health.last_error());
+    let usage = usage.unwrap_or_default();
+    let body = Ready { ready: !draining, draining, config: admin.rules.status(), usage };
     let status = if draining { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     json(status, &body)
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {
     let mut page = admin.metrics.render();
+    page.push_str(&money::accounts(&admin.ledger, admin.ledger.at(Instant::now(), clock::since_epoch())));
+    if let Some(health) = &admin.usage {
+        page.push_str(&money::journal(health));
+    }
     if let Some(bytes) = resident_bytes() {
         let _ = writeln!(page, "# HELP process_resident_memory_bytes Resident memory.");
         let _ = writeln!(page, "# TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes {bytes}");

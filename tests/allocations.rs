@@ -13,7 +13,9 @@ use bytes::Bytes;
 use scripted::{Act, Gateway, Step, inbound, json, post};
 use tollgate::protocol::inflate::{self, Coding, Inflate};
 
-const ASK: &str = r#"{"model":"m","stream":true,"messages":[]}"#;
+const ASK: &str = r#"{"model":"m","stream":true,"stream_options":{"include_usage":true},"messages":[]}"#;
+/// The same by a client that does not ask for the usage: the provider is asked in its place.
+const ASK_NOTHING: &str = r#"{"model":"m","stream":true,"messages":[]}"#;
 const EVENT: &str =
     "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"sixty bytes of text, more or less\"}}]}\n\n";
 
@@ -24,12 +26,12 @@ fn stream(events: usize) -> Act {
 }
 
 /// Allocations of the last of three equal calls: the first two pay for what happens once in a process.
-fn allocations(act: &Act) -> u64 {
+fn allocations(ask: &'static str, act: &Act) -> u64 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let gateway = Gateway::new(vec![act.clone(), act.clone(), act.clone()]);
     let mut last = 0;
     for _ in 0..3 {
-        let request = inbound(post("/v1/chat/completions", ASK));
+        let request = inbound(post("/v1/chat/completions", ask));
         let info = allocation_counter::measure(|| {
             runtime.block_on(async {
                 use http_body_util::BodyExt;
@@ -46,16 +48,20 @@ fn allocations(act: &Act) -> u64 {
 
 #[test]
 fn an_event_costs_no_allocation() {
-    let (few, many) = (allocations(&stream(10)), allocations(&stream(1_010)));
+    let (few, many) = (allocations(ASK_NOTHING, &stream(10)), allocations(ASK_NOTHING, &stream(1_010)));
     assert_eq!(many, few, "allocations of 1,000 more events");
 }
 
 #[test]
 fn a_request_costs_a_known_number() {
     // The scripted upstream's own share: its future, the provider's name, the recorded request, the answer's headers.
-    let got = allocations(&json(200, r#"{"usage":{"prompt_tokens":1,"completion_tokens":1}}"#));
+    let answer = json(200, r#"{"usage":{"prompt_tokens":1,"completion_tokens":1}}"#);
+    let got = allocations(ASK, &answer);
     assert!(got <= REQUEST, "{got} allocations, the budget is {REQUEST}");
     assert!(got + 4 > REQUEST, "{got} allocations: lower the budget of {REQUEST} and keep the gain");
+    // The list of three pieces, what stands between two of them, and its `Bytes`.
+    let asked = allocations(ASK_NOTHING, &answer) - got;
+    assert_eq!(asked, 3, "more allocations for asking");
 }
 
 /// Raised only in a commit of its own, with a reason.

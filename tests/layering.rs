@@ -126,7 +126,7 @@ const LAYERS: &[Layer] = &[
         ],
         "one core",
     ),
-    ("admin", &["journal", "ledger", "provider", "snapshot", "store", "telemetry"], ""),
+    ("admin", &["error", "journal", "ledger", "money", "provider", "snapshot", "store", "telemetry"], ""),
     ("simulator", &["protocol", "telemetry"], "a provider: it must not know the gateway that it tests"),
     (
         "loadtest",

@@ -210,6 +210,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("protocol/estimate.rs ANSWER_BYTES", "a ratio"),
     ("protocol/tap/anthropic.rs LONG", "what is looked at closer"),
     ("cli/key/file.rs PATIENCE", "two commands that edit one file"),
+    ("cli/serve/books.rs PARTS", "a step"),
     ("cli/mock.rs HOUR", "the simulator's"),
     ("config/compile/accounts.rs LONGEST_ROLLING", "the operator's own"),
     ("config/compile/accounts.rs LONGEST_WINDOW", "the operator's own"),

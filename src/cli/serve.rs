@@ -3,6 +3,7 @@
 //! With a configuration it serves by it and follows its changes. Without one it is the first minute: loopback only, one key
 //! that survives restarts, every provider whose usual variable is set, and the built-in simulator if none is.
 
+mod books;
 mod handover;
 mod notify;
 
@@ -37,6 +38,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::tls::Served;
 use crate::worker::{Parts, Workers};
 
+use books::Books;
 use handover::{Offer, Taken};
 
 /// Arguments of `serve`.
@@ -193,9 +195,11 @@ impl Gateway {
                 Owned::in_memory(max, &self.metrics)
             }
         });
+        let books = Books::open(&self.startup.ledger, listen.workers, &self.live)
+            .map_err(|e| format!("error: the usage journal cannot be kept: {e}"))?;
         let parts = Parts {
             owned: &owned,
-            journal: None,
+            journal: books.journal(),
             live: &self.live,
             metrics: &self.metrics,
             access_log: &self.access_log,
@@ -217,8 +221,13 @@ impl Gateway {
         let copies =
             self.listeners.iter().chain([&self.admin]).map(TcpListener::try_clone).collect::<Result<Vec<_>, _>>();
         let workers = Workers::start(self.listeners, &parts).map_err(|e| broken("a core cannot start", &e))?;
-        let admin =
-            Admin { metrics: Arc::clone(&self.metrics), rules: Arc::clone(&rules), draining: workers.draining() };
+        let admin = Admin {
+            metrics: Arc::clone(&self.metrics),
+            rules: Arc::clone(&rules),
+            draining: workers.draining(),
+            ledger: Arc::clone(self.live.ledger()),
+            usage: books.health(),
+        };
         let listener = tokio::net::TcpListener::from_std(self.admin).map_err(|e| broken("listen.admin", &e))?;
         let administration = tokio::spawn(admin::serve(listener, admin));
         if let Some(old) = self.old.map(Taken::serving) {
@@ -244,6 +253,7 @@ impl Gateway {
         let left = workers.connections();
         workers.join();
         owned.finish();
+        books.finish();
         administration.abort();
         self.access_log.finish();
         info!(unfinished = left, "stopped");

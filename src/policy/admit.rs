@@ -118,7 +118,8 @@ where
         drop(body);
         let peeked = peek.finish()?;
         trail.bytes_in.store(frames.len() as u64, Ordering::Relaxed);
-        let Peeked { model, stream, asking, max_output, n, previous, conversation, unstored, names, session, .. } = peeked;
+        let Peeked { model, stream, asking, max_output, n, previous, conversation, unstored, names, session, .. } =
+            peeked;
         if let Some(session) = session {
             // A header has said it already where there is one.
             let _ = trail.session.set(session);

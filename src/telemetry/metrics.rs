@@ -6,6 +6,8 @@
 
 pub(super) mod render;
 
+pub use render::write_labels as labels;
+
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;

@@ -254,7 +254,7 @@ impl Page {
 }
 
 /// `{a="b",…}`, with the escapes of the text format.
-pub(in crate::telemetry) fn write_labels(out: &mut String, labels: &[(&str, &str)]) {
+pub fn write_labels(out: &mut String, labels: &[(&str, &str)]) {
     let mut separator = '{';
     for (name, value) in labels {
         out.push(separator);
