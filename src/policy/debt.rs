@@ -86,11 +86,12 @@ impl Debt {
             (None, true) => Priced::UNKNOWN,
         };
         let tokens = Tokens { input: whole_input(&usage), output: usage.output };
-        if tally.outcome == Outcome::Complete && tally.usage.is_some() && !owed.receipt.is_free() {
+        // Only what the provider said of a whole answer tells what such calls cost.
+        if tally.outcome == Outcome::Complete && tally.usage.is_some() && !tally.estimated && !owed.receipt.is_free() {
             let fare = self.call.rules.fare(self.route);
             fare.class(&self.core.ledger, self.call.agent).learn(priced.cost, tokens);
         }
-        let estimated = charged && tally.usage.is_none();
+        let estimated = charged && (tally.estimated || tally.usage.is_none());
         let unpriced = !priced.gaps.is_none();
         cells.cost.fetch_add(priced.cost.pico(), Relaxed);
         cells.estimated.fetch_add(u64::from(estimated), Relaxed);
