@@ -403,6 +403,11 @@ pub struct Trail {
     pub served: OnceLock<Arc<Target>>,
     /// Status of the provider's answer; 0 where there was none.
     pub upstream_status: AtomicU16,
+    /// Until when its body was waited for; not set where it came with the head.
+    pub whole: Mark,
+    /// What of the time was the gateway's own: from the last byte that was waited for to the sending, and the holding back of
+    /// an answer that was there.
+    pub own: Mark,
     /// When the head of the answer was there.
     pub answered: Mark,
     /// When its first content was there.
@@ -421,10 +426,15 @@ impl Mark {
     /// It has happened. Only the first time counts.
     pub fn set(&self, since_head: Duration) {
         if self.0.load(Ordering::Relaxed) == 0 {
-            // Whatever happened at once, happened.
-            let nanos = u64::try_from(since_head.as_nanos()).unwrap_or(u64::MAX).max(1);
-            self.0.store(nanos, Ordering::Relaxed);
+            self.put(since_head);
         }
+    }
+
+    /// It has happened again, and the last time counts.
+    pub fn put(&self, since_head: Duration) {
+        // Whatever happened at once, happened.
+        let nanos = u64::try_from(since_head.as_nanos()).unwrap_or(u64::MAX).max(1);
+        self.0.store(nanos, Ordering::Relaxed);
     }
 
     /// When, if it has.

@@ -159,6 +159,7 @@ fn page() -> String {
         cells.outcomes[outcome].fetch_add(1, Relaxed);
     }
     cells.add_usage(&Usage { input: 1, output: 1, ..Usage::default() });
+    cells.overhead.record(Duration::from_micros(8));
     cells.first_content.record(Duration::from_millis(1));
     cells.duration.record(Duration::from_millis(1));
     metrics.core(0).refused(Kind::Internal, Agent::Other);
@@ -253,6 +254,7 @@ fn the_dashboard_tells_agents_apart() {
         .filter(|query| query.contains("by (agent)") || query.contains("by (le, agent)"))
         .collect();
     for family in [
+        "tollgate_overhead_seconds_bucket",
         "tollgate_first_content_seconds_bucket",
         "tollgate_duration_seconds_bucket",
         "tollgate_tokens_total",

@@ -306,6 +306,8 @@ const OTHERS: &[(&str, &str)] = &[
     ("snapshot/key.rs BYTES", "a key's form"),
     ("snapshot/key.rs RANDOM", "a key's form"),
     ("telemetry/access_log.rs LOOK", "rotation"),
+    ("telemetry/histogram.rs COUNT", "bounds of a histogram"),
+    ("telemetry/histogram.rs SECOND", "a unit"),
     ("telemetry/metrics.rs VOICES", "closed sets"),
     ("upstream/http1/request.rs PARTS", "a step"),
     ("upstream/http1/request.rs TOGETHER", "a step"),

@@ -16,7 +16,7 @@ use http_body::{Body, Frame};
 use tower::{Layer, Service};
 
 use super::Core;
-use crate::call::{Admitted, Call, Held, Identified, Reference, Room};
+use crate::call::{Admitted, Call, Held, Identified, Reference, Room, Trail};
 use crate::error::{BodyError, Error, GatewayError};
 use crate::protocol::body::Frames;
 use crate::protocol::inflate::{Coding, Inflate, Step};
@@ -99,13 +99,13 @@ where
     }
 
     async fn read(&mut self) -> Result<(), Error> {
-        let Self { identified: Identified { rules, coding, body, .. }, room, peek, frames } = self;
+        let Self { identified: Identified { rules, trail, coding, body, .. }, room, peek, frames } = self;
         make_room(room, body.size_hint().lower(), rules)?;
         if let Some(coding) = *coding {
             // Boxed: what it keeps is no part of a request whose body comes plain.
-            return Box::pin(inflate(coding, body, rules, room, peek, frames)).await;
+            return Box::pin(inflate(coding, body, (rules, trail), room, peek, frames)).await;
         }
-        while let Some(frame) = next(body, rules.timeouts.body).await? {
+        while let Some(frame) = next(body, rules.timeouts.body, trail).await? {
             hold(frame, rules, room, peek, frames)?;
         }
         Ok(())
@@ -176,7 +176,7 @@ where
 async fn inflate<B>(
     coding: Coding,
     body: &mut B,
-    rules: &Snapshot,
+    (rules, trail): (&Snapshot, &Trail),
     room: &mut Room,
     peek: &mut Peek,
     frames: &mut Frames,
@@ -187,7 +187,7 @@ where
     let mut inflate = Inflate::new(coding);
     let mut workspace = room.another();
     let mut arrived = 0;
-    while let Some(frame) = next(body, rules.timeouts.body).await? {
+    while let Some(frame) = next(body, rules.timeouts.body, trail).await? {
         arrived += frame.len() as u64;
         if arrived > rules.limits.request_body {
             return Err(BodyError::TooLarge { limit: rules.limits.request_body }.into());
@@ -246,7 +246,7 @@ fn make_room(room: &mut Room, bytes: u64, rules: &Snapshot) -> Result<(), Error>
 }
 
 /// The next frame of data; `None` at the end. Trailers say nothing to us and are not passed on.
-async fn next<B>(body: &mut B, patience: Duration) -> Result<Option<Bytes>, BodyError>
+async fn next<B>(body: &mut B, patience: Duration, trail: &Trail) -> Result<Option<Bytes>, BodyError>
 where
     B: Body<Data = Bytes> + Unpin,
 {
@@ -254,7 +254,7 @@ where
         if body.is_end_stream() {
             return Ok(None);
         }
-        match arrived(body, patience).await? {
+        match arrived(body, patience, trail).await? {
             None => return Ok(None),
             Some(Err(_)) => return Err(BodyError::Incomplete),
             Some(Ok(frame)) => {
@@ -269,7 +269,7 @@ where
 type Arrived<B> = Option<Result<Frame<Bytes>, <B as Body>::Error>>;
 
 /// Whatever comes next. Most of a body is there when it is asked for, and then costs no timer.
-async fn arrived<B>(body: &mut B, patience: Duration) -> Result<Arrived<B>, BodyError>
+async fn arrived<B>(body: &mut B, patience: Duration, trail: &Trail) -> Result<Arrived<B>, BodyError>
 where
     B: Body<Data = Bytes> + Unpin,
 {
@@ -278,5 +278,8 @@ where
     }
     let frame = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx));
     // Boxed: the timer is no part of a request whose body is there.
-    Box::pin(tokio::time::timeout(patience, frame)).await.map_err(|_| BodyError::Stalled)
+    let arrived = Box::pin(tokio::time::timeout(patience, frame)).await.map_err(|_| BodyError::Stalled);
+    // The client's time, not ours.
+    trail.whole.put(trail.at.elapsed());
+    arrived
 }

@@ -21,7 +21,7 @@ use tower::{Layer, Service};
 use super::Core;
 use super::attempt;
 use super::passage::{Look, Opening, Passage};
-use crate::call::{Attempt, Call, Covered, Plan};
+use crate::call::{Attempt, Call, Covered, Plan, Trail};
 use crate::error::{Error, GatewayError, UpstreamError};
 use crate::message::Response;
 use crate::message::name::{CONTENT_ENCODING, CONTENT_TYPE};
@@ -111,9 +111,9 @@ where
                 continue;
             }
         };
-        let tried = try_target(&mut upstream, &trail.attempts, &call, &plan, &target, &held).await;
+        let tried = try_target(&mut upstream, &trail, &call, &plan, &target, &held).await;
         let judged = match tried {
-            Ok(response) => judge(response, &call, &target, more).await,
+            Ok(response) => judge(response, &trail, &call, &target, more).await,
             Err(error) => Err(error),
         };
         match judged {
@@ -150,7 +150,7 @@ fn room_at(target: &Target) -> Result<Option<Place>, Error> {
 /// One target, and once more on a new connection where only a pooled one was lost.
 async fn try_target<A, S>(
     upstream: &mut S,
-    attempts: &std::sync::atomic::AtomicU32,
+    trail: &Trail,
     call: &Arc<Call>,
     plan: &Plan,
     target: &Arc<Target>,
@@ -162,8 +162,11 @@ where
 {
     let mut fresh = false;
     loop {
-        let n = attempts.fetch_add(1, Relaxed) + 1;
+        let n = trail.attempts.fetch_add(1, Relaxed) + 1;
         let attempt = attempt::prepare(call, plan, target, held, n, fresh);
+        if n == 1 {
+            trail.own.put(trail.at.elapsed().saturating_sub(trail.whole.get().unwrap_or_default()));
+        }
         poll_fn(|cx| upstream.poll_ready(cx)).await?;
         match upstream.call(attempt).await {
             Err(Error::Upstream(UpstreamError::HungUp { reused: true, .. })) if !fresh => fresh = true,
@@ -175,7 +178,13 @@ where
 type Judged<A> = Response<Opening<A>>;
 
 /// Is this answer one to let through?
-async fn judge<A: Answer>(response: Response<A>, call: &Call, target: &Target, more: bool) -> Result<Judged<A>, Error> {
+async fn judge<A: Answer>(
+    response: Response<A>,
+    trail: &Trail,
+    call: &Call,
+    target: &Target,
+    more: bool,
+) -> Result<Judged<A>, Error> {
     let Response { status: code, mut fields, body: mut answer } = response;
     let status = code.as_u16();
     let provider = &target.provider;
@@ -211,7 +220,9 @@ async fn judge<A: Answer>(response: Response<A>, call: &Call, target: &Target, m
         (true, _) => Look::Json,
     };
     if stream && more {
+        let since = trail.at.elapsed();
         before = Box::pin(hold_back(&mut answer, call, &provider.name)).await?;
+        trail.own.put(trail.own.get().unwrap_or_default() + (trail.at.elapsed() - since));
     } else if !stream && before.is_empty() && is_short(&answer) {
         // Its head says nothing to anybody without it, and once that has left nobody else can answer.
         before = first_piece(&mut answer).await?;

@@ -96,6 +96,8 @@ fn arrive<B>(core: &Core, inbound: Inbound<B>) -> Arrival<B> {
         attempts: AtomicU32::new(0),
         served: OnceLock::new(),
         upstream_status: AtomicU16::new(0),
+        whole: Mark::default(),
+        own: Mark::default(),
         answered: Mark::default(),
         content: Mark::default(),
         refused: OnceLock::new(),

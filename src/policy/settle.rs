@@ -160,6 +160,9 @@ impl<A: Answer> Settling<A> {
         if let (Endpoint::Unmetered(operation), Some(passed)) = (call.endpoint, &call.key().unmetered) {
             passed.count(call.agent, operation);
         }
+        if let Some(own) = trail.own.get() {
+            cells.overhead.record(own);
+        }
         if let Some(content) = trail.content.get() {
             cells.first_content.record(content);
         }

@@ -20,7 +20,7 @@ use crate::protocol::Dialect;
 use crate::protocol::unmetered::{Operation, SERVICE_COUNT, service};
 use crate::protocol::usage::Usage;
 use crate::telemetry::access_log::Written;
-use crate::telemetry::histogram::Histogram;
+use crate::telemetry::histogram::{Histogram, Ours, Scale};
 
 /// Targets that get series of their own; what a reload adds beyond counts under `other`.
 const MAX_ROUTES: usize = 10_000;
@@ -151,6 +151,8 @@ pub struct Cells {
     pub estimated: AtomicU64,
     /// Answers of which something has no price.
     pub unpriced: AtomicU64,
+    /// What of it was ours: from a request's last byte to its sending, and answers held back.
+    pub overhead: Histogram<Ours>,
     /// From a request's head to its answer's first content.
     pub first_content: Histogram,
     /// From a request's head to its answer's end.
@@ -311,6 +313,12 @@ impl Cells {
 #[must_use]
 pub fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Saturating nanoseconds: six centuries fit.
+#[must_use]
+pub fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

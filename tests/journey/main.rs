@@ -6,6 +6,7 @@ mod asked;
 mod coded;
 mod keys;
 mod named;
+mod overhead;
 mod scripted;
 mod stored;
 mod surface;

@@ -224,15 +224,26 @@ pub enum Then {
     End,
     Silence,
     Break,
+    /// The end, but not before.
+    EndAt(tokio::time::Instant),
 }
 
 impl Body for Upload {
     type Data = Bytes;
     type Error = Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match (self.frames.pop_front(), self.then) {
             (Some(frame), _) => Poll::Ready(Some(Ok(Frame::data(frame)))),
+            (None, Then::EndAt(end)) if tokio::time::Instant::now() < end => {
+                let waker = cx.waker().clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep_until(end).await;
+                    waker.wake();
+                });
+                Poll::Pending
+            }
+            (None, Then::EndAt(_)) => Poll::Ready(None),
             (None, Then::End) => Poll::Ready(None),
             (None, Then::Silence) => Poll::Pending,
             (None, Then::Break) => {

@@ -216,16 +216,36 @@ fn render_routes(page: &mut Page, routes: &[Arc<RouteSeries>]) {
         let micro = Pico::new(voice.sum(|c| &c.cost)).micro();
         page.line("tollgate_cost_micro_dollars_total", &voice.labels, micro);
     }
-    let histogram = |page: &mut Page, name: &str, help: &str, of: fn(&Cells) -> &Histogram| {
-        page.family(name, "histogram", help);
-        for voice in &voices {
-            Histogram::render(voice.cores.iter().map(of), name, &voice.labels, &mut page.text);
-        }
-    };
-    histogram(page, "tollgate_first_content_seconds", "From a request's head to its answer's first content.", |c| {
-        &c.first_content
+    histograms(
+        page,
+        &voices,
+        "tollgate_overhead_seconds",
+        "The gateway's own share: from a request's last byte to its sending, and the time that answers were held back.",
+        |c| &c.overhead,
+    );
+    histograms(
+        page,
+        &voices,
+        "tollgate_first_content_seconds",
+        "From a request's head to its answer's first content.",
+        |c| &c.first_content,
+    );
+    histograms(page, &voices, "tollgate_duration_seconds", "From a request's head to its answer's end.", |c| {
+        &c.duration
     });
-    histogram(page, "tollgate_duration_seconds", "From a request's head to its answer's end.", |c| &c.duration);
+}
+
+fn histograms<S: Scale + 'static>(
+    page: &mut Page,
+    voices: &[Voice<'_>],
+    name: &str,
+    help: &str,
+    of: fn(&Cells) -> &Histogram<S>,
+) {
+    page.family(name, "histogram", help);
+    for voice in voices {
+        Histogram::render(voice.cores.iter().map(of), name, &voice.labels, &mut page.text);
+    }
 }
 
 type CellAt = fn(&Cells, usize) -> &AtomicU64;
