@@ -239,34 +239,55 @@ fn children(parent: u32) -> Vec<u32> {
     pids.filter(|pid| stat(*pid).is_some_and(|(_, of)| of == parent) && runs(*pid)).collect()
 }
 
+/// Each says what was wrong with it: 2 before anything starts, 3 when it turns out.
+#[tokio::test]
+async fn what_is_wrong_is_said() {
+    let (nobody, locked) = (free(), free());
+    let _locked = tollgate(&["mock", "--listen", &locked.to_string(), "--key", "right"]);
+    listens(locked).await;
+    let folder = tempfile::tempdir().unwrap();
+    let broken = folder.path().join("broken.json");
+    std::fs::write(&broken, "{\"form\": ").unwrap();
+    let (nobody, locked, broken) =
+        (format!("http://{nobody}"), format!("http://{locked}"), broken.to_str().unwrap().to_owned());
+    for (name, arguments, code, why) in [
+        ("an unknown profile", vec!["--profiles", "nothing"], 2, "there are chat, flat-out"),
+        ("no threshold", vec!["--check", "p99"], 2, "neither < nor >"),
+        ("a threshold for no figure", vec!["--check", "p98<1ms"], 2, "no figure"),
+        ("a threshold for nobody", vec!["--check", "p99@other<1ms"], 2, "will be no subject"),
+        ("a threshold for no profile", vec!["--profiles", "chat", "--check", "fleet:p99<1ms"], 2, "will be no profile"),
+        ("a place that cannot be written", vec!["--json", "/nowhere/r.json"], 2, "/nowhere/r.json"),
+        ("no URL", vec!["--gateway", "127.0.0.1:1"], 2, "http://HOST:PORT"),
+        ("a URL without a name", vec!["--url", "http://127.0.0.1:1"], 2, "NAME=URL"),
+        ("another machine", vec!["--gateway", "http://192.0.2.1:1"], 2, "--remote"),
+        ("no file", vec!["--compare", "/nowhere/a.json", "/nowhere/b.json"], 2, "No such file"),
+        ("no JSON", vec!["--compare", &broken, &broken], 2, "no report"),
+        ("one file", vec!["--compare", &broken], 2, "2 values"),
+        ("both at once", vec!["--compare", &broken, &broken, "--check", "p99<1"], 2, "cannot be used with"),
+        ("nobody there", vec!["--profiles", "chat", "--no-baseline", "--gateway", &nobody], 3, "does it listen"),
+        (
+            "a wrong key",
+            vec!["--profiles", "chat", "--no-baseline", "--gateway", &locked, "--key", "wrong"],
+            3,
+            "status 401",
+        ),
+        ("more than there are ports", vec!["--profiles", "streams", "--streams", "60000"], 3, "ip_local_port_range"),
+    ] {
+        let told = ends(&run(&arguments), code);
+        assert!(told.contains(why), "{name}: {told}");
+    }
+}
+
 #[test]
-fn wrong_usage_and_two_reports() {
-    ends(&run(&["--profiles", "nothing"]), 2);
-    ends(&run(&["--check", "p99"]), 2);
-    ends(&run(&["--json", "/nowhere/r.json"]), 2);
+fn two_reports() {
     let folder = tempfile::tempdir().unwrap();
     let json = folder.path().join("r.json");
     let json = json.to_str().unwrap();
-    ends(
-        &run(&[
-            "--profiles",
-            "chat",
-            "--rounds",
-            "1",
-            "--duration",
-            "0.5",
-            "--rate",
-            "20",
-            "--no-baseline",
-            "--json",
-            json,
-        ]),
-        0,
-    );
+    let arguments =
+        ["--profiles", "chat", "--rounds", "1", "--duration", "0.5", "--rate", "20", "--no-baseline", "--json", json];
+    ends(&run(&arguments), 0);
     let told = ends(&run(&["--compare", json, json]), 0);
     assert!(told.contains("CPU per answer") && told.contains("+0.0 %"), "{told}");
-    std::fs::write(json, "{}").unwrap();
-    assert!(ends(&run(&["--compare", json, json]), 2).contains("no report"));
 }
 
 #[test]

@@ -133,7 +133,8 @@ pub struct Loadtest {
     #[arg(long = "check", value_name = "THRESHOLD")]
     checks: Vec<Check>,
     /// Measure nothing: tell what differs between two files of --json
-    #[arg(long, value_names = ["A.json", "B.json"], num_args = 2)]
+    #[arg(long, value_names = ["A.json", "B.json"], num_args = 2,
+        conflicts_with_all = ["checks", "json", "html", "profiles", "urls", "gateway"])]
     compare: Vec<PathBuf>,
     /// Leave the configurations and logs where they are
     #[arg(long)]
@@ -170,7 +171,7 @@ fn compare(before: &Path, after: &Path) -> Result<ExitCode, (u8, String)> {
         let text = std::fs::read_to_string(path).map_err(|error| error.to_string());
         text.and_then(|text| Report::read(&text)).map_err(|why| (USAGE, format!("--compare {}: {why}", path.display())))
     };
-    say(&compare::render(&read(before)?, &read(after)?));
+    say(&compare::render(&read(before)?, &read(after)?).map_err(|why| (USAGE, format!("--compare: {why}")))?);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -207,9 +208,13 @@ impl Loadtest {
     fn plan(&self) -> Result<Plan, String> {
         let (rounds, time) = if self.quick { (2, 1000) } else { (4, 2500) };
         let time = self.duration.unwrap_or(Duration::from_millis(time));
+        let (profiles, subjects) = (self.wanted(time)?, self.subjects()?);
+        let of_profiles: Vec<_> = profiles.iter().map(|profile| profile.name).collect();
+        let of_subjects: Vec<_> = [DIRECT].into_iter().chain(subjects.iter().map(|(name, _)| name.as_str())).collect();
+        self.checks.iter().try_for_each(|check| check.fits(&of_profiles, &of_subjects))?;
         Ok(Plan {
-            profiles: self.wanted(time)?,
-            subjects: self.subjects()?,
+            profiles,
+            subjects,
             layout: self.layout(),
             rounds: self.rounds.map_or(rounds, usize::from),
             time,
@@ -380,6 +385,11 @@ mod tests {
         refused("--url http://127.0.0.1:1", "NAME=URL");
         refused("--url gateway=http://127.0.0.1:1", "already");
         refused("--check p99", "neither");
+        refused("--check p97<1", "no figure");
+        refused("--profiles chat --check streams:p99<1", "there will be chat");
+        refused("--no-baseline --check p99@baseline<1", "direct, gateway");
+        refused("--compare a.json b.json --check p99<1", "cannot be used with");
+        refused("--compare a.json", "2 values");
         refused("--gateway-cores 4000", "no list of cores");
         refused("--header x", "NAME: VALUE");
     }

@@ -55,6 +55,23 @@ impl std::str::FromStr for Check {
 }
 
 impl Check {
+    /// Whether there will be anything to judge.
+    ///
+    /// # Errors
+    /// It names a profile or a subject that is not to be measured.
+    pub fn fits(&self, profiles: &[&str], subjects: &[&str]) -> Result<(), String> {
+        let unknown = |what: &str, name: &str, known: &[&str]| {
+            format!("--check {}: there will be no {what} {name:?}; there will be {}", self.text, known.join(", "))
+        };
+        if let Some(profile) = self.profile.as_deref().filter(|name| !profiles.contains(name)) {
+            return Err(unknown("profile", profile, profiles));
+        }
+        match subjects.contains(&self.subject.as_str()) {
+            true => Ok(()),
+            false => Err(unknown("subject", &self.subject, subjects)),
+        }
+    }
+
     /// Against every profile that it names and that has the figure.
     #[must_use]
     pub fn judge(&self, report: &Report) -> Verdict {
@@ -196,6 +213,15 @@ mod tests {
         judges("caht:p99_added<2ms", false);
         judges("p99_added@nobody<2ms", false);
         judges("gap_p99<2ms", false);
+    }
+
+    #[test]
+    fn what_will_not_be_measured_is_known_before() {
+        let fits = |text: &str| text.parse::<Check>().unwrap().fits(&["chat", "streams"], &["direct", "gateway"]);
+        assert_eq!(fits("chat:p99<1ms"), Ok(()));
+        assert_eq!(fits("p99@direct<1ms"), Ok(()));
+        assert!(fits("caht:p99<1ms").unwrap_err().contains("chat, streams"));
+        assert!(fits("p99@baseline<1ms").unwrap_err().contains("direct, gateway"));
     }
 
     #[test]

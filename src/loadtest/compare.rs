@@ -30,9 +30,12 @@ const ROWS: [Row; 15] = [
 ];
 
 /// As a table: for each profile and subject that both have, what was, what is, and the change.
-#[must_use]
-pub fn render(before: &Report, after: &Report) -> String {
+///
+/// # Errors
+/// They have none in common.
+pub fn render(before: &Report, after: &Report) -> Result<String, String> {
     let mut text = String::new();
+    let mut compared = false;
     for (name, report) in [("A", before), ("B", after)] {
         // Writing to a string cannot fail.
         let _ = writeln!(
@@ -59,6 +62,7 @@ pub fn render(before: &Report, after: &Report) -> String {
             if rows.is_empty() {
                 continue;
             }
+            compared = true;
             let _ = writeln!(
                 text,
                 "\n{:<28}{:>14}{:>14}{:>10}",
@@ -72,7 +76,19 @@ pub fn render(before: &Report, after: &Report) -> String {
             }
         }
     }
-    text
+    if !compared {
+        return Err(format!("they have nothing in common: A has {}; B has {}", measured(before), measured(after)));
+    }
+    Ok(text)
+}
+
+/// Who was measured, and under what.
+fn measured(report: &Report) -> String {
+    let told = report.sections.iter().map(|section| {
+        let names: Vec<_> = section.subjects.iter().map(|subject| subject.name.as_str()).collect();
+        format!("{} ({})", section.profile, names.join(", "))
+    });
+    told.collect::<Vec<_>>().join(", ")
 }
 
 fn change(a: f64, b: f64) -> String {
@@ -96,12 +112,15 @@ mod tests {
             cpu.value *= 1.5;
             cpu
         });
-        let text = render(&before, &after);
+        let text = render(&before, &after).unwrap();
         let line = |part: &str| text.lines().filter(|line| line.contains(part)).map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(line("CPU per answer").iter().filter(|line| line.contains("+50.0 %")).count(), 1, "{text}");
         assert!(line("failing").is_empty(), "{text}");
         assert!(line("chat, gateway").len() == 1 && line("Not the same machine").is_empty(), "{text}");
         after.machine.cores = 64;
-        assert!(render(&before, &after).contains("Not the same machine"));
+        assert!(render(&before, &after).unwrap().contains("Not the same machine"));
+        after.sections[0].profile = "streams".into();
+        let why = render(&before, &after).unwrap_err();
+        assert!(why.contains("A has chat (direct, baseline, gateway)") && why.contains("B has streams"), "{why}");
     }
 }

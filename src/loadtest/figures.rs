@@ -21,7 +21,7 @@ pub struct Rounds {
     pub cells: Vec<Cell>,
     /// Resident bytes before the first round.
     pub idle: Option<u64>,
-    /// Resident bytes a second after the last.
+    /// Resident bytes some seconds after the last.
     pub after: Option<u64>,
 }
 
@@ -96,7 +96,8 @@ fn one(own: &Rounds, direct: Option<&Rounds>, baseline: Option<&Rounds>, reading
             spread(own.cells.iter().map(grown)).map(|figure| figure.high)
         }),
         in_flight: reading.uploads.then_some(sum.in_flight),
-        curve: CURVE.iter().flat_map(|quantile| Some((*quantile, sum.latency.at(*quantile)?))).collect(),
+        curve: curve(&sum.latency),
+        gap_curve: curve(&sum.gap),
         steps: Vec::new(),
         frontier: Vec::new(),
     }
@@ -117,6 +118,10 @@ const CURVE: [f64; 28] = [
     0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.97, 0.98, 0.985, 0.99, 0.9925,
     0.995, 0.9975, 0.999, 0.9995, 0.9998, 0.9999, 0.99999, 1.0,
 ];
+
+fn curve(times: &Times) -> Vec<(f64, f64)> {
+    CURVE.iter().flat_map(|quantile| Some((*quantile, times.at(*quantile)?))).collect()
+}
 
 const QUANTILES: [f64; 5] = [0.5, 0.9, 0.99, 0.999, 1.0];
 

@@ -54,7 +54,7 @@ pub fn render(report: &Report) -> String {
     page
 }
 
-const HOW_TO_READ: &str = "<details><summary>How to read it</summary>\n<p><b>direct</b> is the simulated provider with nothing in \
+const HOW_TO_READ: &str = "<details open><summary>How to read it</summary>\n<p><b>direct</b> is the simulated provider with nothing in \
     between, <b>baseline</b> a bare proxy without any policy, <b>gateway</b> Tollgate with keys, metrics, token counting and access \
     log on. <b>Added</b> is a quantile less the same quantile of <b>direct</b>; in parentheses the lowest and the highest of single \
     rounds, which is how far this machine's noise goes. Latency counts from the moment a request was due, not from when it could be \
@@ -69,7 +69,7 @@ fn profile(section: &Section) -> String {
         escape(&section.load),
         legend(section)
     );
-    for plot in [latency(section), frontier(section), memory(section)] {
+    for plot in [latency(section), gaps(section), frontier(section), memory(section)] {
         let drawn = plot.render();
         if !drawn.is_empty() {
             let _ = write!(text, "<figure><figcaption>{}</figcaption>\n{drawn}\n</figure>\n", escape(&plot.title));
@@ -84,9 +84,19 @@ fn profile(section: &Section) -> String {
 fn latency(section: &Section) -> Plot {
     let curve = |subject: &Figures| subject.curve.clone();
     Plot {
-        title: "Latency by percentile: how late the slowest are (µs, logarithmic)".into(),
+        title: "Latency by percentile: how late the slowest are (logarithmic)".into(),
         x: ("percentile of requests", Scale::Nines),
-        y: ("µs", Scale::Log),
+        y: ("from when it was due to its end", Scale::Times),
+        lines: lines(section, curve, false, f64::MAX),
+    }
+}
+
+fn gaps(section: &Section) -> Plot {
+    let curve = |subject: &Figures| subject.gap_curve.clone();
+    Plot {
+        title: "Gaps between the events of a stream, by percentile (logarithmic)".into(),
+        x: ("percentile of gaps", Scale::Nines),
+        y: ("from one event to the next", Scale::Times),
         lines: lines(section, curve, false, f64::MAX),
     }
 }
@@ -94,9 +104,9 @@ fn latency(section: &Section) -> Plot {
 fn frontier(section: &Section) -> Plot {
     let steps = |subject: &Figures| subject.steps.iter().map(|step| (step.offered, step.p99)).collect();
     Plot {
-        title: "Frontier: p99 at a rising rate (µs, logarithmic)".into(),
+        title: "Frontier: the latency of the slowest one in a hundred, at a rising rate (logarithmic)".into(),
         x: ("requests a second", Scale::Linear),
-        y: ("p99, µs", Scale::Log),
+        y: ("p99 of the latency", Scale::Times),
         lines: lines(section, steps, true, f64::MAX),
     }
 }

@@ -21,6 +21,8 @@ pub enum Scale {
     Linear,
     /// By their logarithm.
     Log,
+    /// Likewise: microseconds, told in the unit that fits.
+    Times,
     /// Quantiles from 0 to 1 by their distance from 1, so that the tail has room.
     Nines,
 }
@@ -130,7 +132,7 @@ impl Scale {
         drawable
             && match self {
                 Self::Linear => true,
-                Self::Log => value > 0.0,
+                Self::Log | Self::Times => value > 0.0,
                 Self::Nines => (0.0..1.0).contains(&value),
             }
     }
@@ -138,7 +140,7 @@ impl Scale {
     fn straight(self, value: f64) -> f64 {
         match self {
             Self::Linear => value,
-            Self::Log => value.log10(),
+            Self::Log | Self::Times => value.log10(),
             Self::Nines => -(1.0 - value).log10(),
         }
     }
@@ -154,7 +156,7 @@ fn range(values: impl Iterator<Item = f64>, scale: Scale) -> Option<(f64, f64)> 
     Some(match scale {
         // Amounts begin at nothing.
         Scale::Linear => (low.min(0.0), if high > low.min(0.0) { high * 1.05 } else { low + 1.0 }),
-        Scale::Log => (low / 1.15, high * 1.15),
+        Scale::Log | Scale::Times => (low / 1.15, high * 1.15),
         Scale::Nines => (0.0, high.max(0.99)),
     })
 }
@@ -165,33 +167,44 @@ fn part(value: f64, (low, high): (f64, f64), scale: Scale) -> f64 {
 }
 
 fn ticks((low, high): (f64, f64), scale: Scale) -> Vec<(f64, String)> {
-    let told = |value: f64| (value, short(value));
+    let told = |value: f64| (value, if scale == Scale::Times { time(value) } else { short(value) });
     match scale {
         Scale::Nines => [0.0, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999]
             .into_iter()
             .filter(|quantile| (low..=high).contains(quantile))
             .map(|quantile| (quantile, format!("{}", (quantile * 1e5).round() / 1e3)))
             .collect(),
-        Scale::Log => {
+        Scale::Log | Scale::Times => {
             let decades = (high / low).log10();
             let within: &[f64] = if decades > 3.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
             let powers = low.log10().floor() as i32..=high.log10().ceil() as i32;
             let all = powers.flat_map(|power| within.iter().map(move |step| step * 10_f64.powi(power)));
             let round: Vec<_> = all.filter(|value| (low..=high).contains(value)).map(told).collect();
             // Of a narrow range a power of ten may miss all.
-            if round.len() < 2 { ticks((low, high), Scale::Linear) } else { round }
+            match round.len() {
+                0 | 1 => even(low, high).map(told).collect(),
+                _ => round,
+            }
         }
-        Scale::Linear => {
-            let rough = (high - low) / 5.0;
-            let unit = 10_f64.powf(rough.log10().floor());
-            let step = [1.0, 2.0, 5.0, 10.0]
-                .into_iter()
-                .map(|times| times * unit)
-                .find(|step| *step >= rough)
-                .unwrap_or(rough);
-            let first = (low / step).ceil() as i64;
-            (first..=(high / step).floor() as i64).map(|n| told(n as f64 * step)).collect()
-        }
+        Scale::Linear => even(low, high).map(told).collect(),
+    }
+}
+
+fn even(low: f64, high: f64) -> impl Iterator<Item = f64> {
+    let rough = (high - low) / 5.0;
+    let unit = 10_f64.powf(rough.log10().floor());
+    let steps = [1.0, 2.0, 5.0, 10.0].into_iter().map(|times| times * unit);
+    let step = steps.into_iter().find(|step| *step >= rough).unwrap_or(rough);
+    let first = (low / step).ceil() as i64;
+    (first..=(high / step).floor() as i64).map(move |n| n as f64 * step)
+}
+
+/// Microseconds, in the unit that fits.
+fn time(micros: f64) -> String {
+    match micros.abs() {
+        size if size >= 1e6 => format!("{} s", short(micros / 1e6)),
+        size if size >= 1e3 => format!("{} ms", short(micros / 1e3)),
+        _ => format!("{} µs", short(micros)),
     }
 }
 
@@ -252,6 +265,8 @@ mod tests {
         assert_eq!(told((30.0, 700.0), Scale::Log), "50 100 200 500");
         assert_eq!(told((1100.0, 1240.0), Scale::Log), "1100 1150 1200");
         assert_eq!(told((1.0, 1e6), Scale::Log), "1 10 100 1000 10k 100k 1M");
+        assert_eq!(told((100.0, 2e6), Scale::Times), "100 µs 1 ms 10 ms 100 ms 1 s");
+        assert_eq!(told((2.4e6, 2.8e6), Scale::Times), "2.4 s 2.5 s 2.6 s 2.7 s 2.8 s");
         assert_eq!(told((0.0, 0.9999), Scale::Nines), "0 50 90 99 99.9 99.99");
     }
 }

@@ -120,6 +120,9 @@ pub struct Figures {
     pub in_flight: Option<u64>,
     /// Latency by quantile, for plots: (quantile, microseconds).
     pub curve: Vec<(f64, f64)>,
+    /// Gaps of streams by quantile, likewise.
+    #[serde(default)]
+    pub gap_curve: Vec<(f64, f64)>,
     /// The rising rate, where there was one.
     pub steps: Vec<Step>,
     /// The best rate with a p99 below a limit: (milliseconds, answers a second).
@@ -159,7 +162,7 @@ pub struct Memory {
     pub idle: u64,
     /// At most.
     pub peak: u64,
-    /// A second after the last load.
+    /// Three seconds after the last load.
     pub after: u64,
     /// Over time: (seconds since the profile began, bytes).
     pub over_time: Vec<(f64, u64)>,

@@ -72,7 +72,7 @@ impl Plan {
             return self.time.mul_f64(frontier::turns()) * subjects;
         }
         let rounds = u32::try_from(self.rounds).unwrap_or(u32::MAX);
-        self.of_cell(profile) * subjects * rounds + Duration::from_millis(1500)
+        self.of_cell(profile) * subjects * rounds + AFTER + Duration::from_millis(500)
     }
 
     fn of_cell(&self, profile: &Profile) -> Duration {
@@ -122,8 +122,8 @@ pub fn run(plan: &Plan, stop: &AtomicBool) -> Result<Report, String> {
     })
 }
 
-/// How long after its last load a subject's memory is looked at.
-const AFTER: Duration = Duration::from_secs(1);
+/// How long after its last load a subject's memory is looked at: time to give back, which many do by the clock.
+const AFTER: Duration = Duration::from_secs(3);
 
 /// One profile of a run.
 pub struct Test<'a> {

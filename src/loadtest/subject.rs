@@ -13,6 +13,7 @@ use super::connection::Connection;
 use super::drive::Sent;
 use super::kind::{Addressee, Kind};
 use super::proc;
+use super::tally::Fault;
 use crate::protocol::Dialect;
 
 /// The key that the generated configuration knows.
@@ -174,8 +175,15 @@ impl Subject {
                 Ok(Ok((200, body))) => return Ok(body),
                 Ok(Ok((status, body))) => {
                     let text: String = String::from_utf8_lossy(&body).chars().take(200).collect();
-                    format!("status {status}: {text}")
+                    let why = format!("status {status}: {text}");
+                    match status {
+                        401 | 403 => return Err(format!("{why} (its key: --key, or TOLLGATE_KEY)")),
+                        400 | 404 | 405 => return Err(why),
+                        _ => why,
+                    }
                 }
+                // Who is ours listens by now.
+                Ok(Err(fault @ Fault::Refused)) => return Err(format!("{fault}: does it listen on {}?", self.to)),
                 Ok(Err(fault)) => fault.to_string(),
                 Err(_) => "no answer".to_owned(),
             };

@@ -75,7 +75,7 @@ fn of(section: &Section, subject: &Figures) -> Vec<String> {
             if let (Some(bytes), Some(memory)) = (subject.in_flight, &subject.memory) {
                 let mib = |bytes: u64| number(bytes as f64 / f64::from(1 << 20));
                 said.push(format!(
-                    "uploads: with {} MiB of bodies on their way {name} holds {} MiB at most, {} MiB a second later, {} MiB idle.",
+                    "uploads: with {} MiB of bodies on their way {name} holds {} MiB at most, and {} MiB three seconds later ({} MiB idle).",
                     mib(bytes),
                     mib(memory.peak),
                     mib(memory.after),
