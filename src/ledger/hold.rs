@@ -24,7 +24,7 @@ const ENOUGH: u32 = 32;
 /// Classes; further kinds share one.
 const CLASSES: usize = 4_096;
 /// How often a class that knows enough looks anew, in calls.
-const EVERY: u64 = 16;
+const EVERY: u64 = 64;
 /// Buckets per doubling: amounts are known to an eighth, rounded up.
 const FINE: u32 = 8;
 const BUCKETS: usize = 64 * FINE as usize;
