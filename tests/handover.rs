@@ -157,8 +157,13 @@ async fn the_same_addresses_without_a_handover_are_an_error() {
     let (gateway, admin) = (free(), free());
     let config = configure(dir.path(), gateway, admin, free());
     let first = tollgate(&["serve", "--config", &config]);
-    listens(gateway).await;
-    std::fs::remove_file(dir.path().join("tollgate.sock")).unwrap();
+    // The socket for the handover comes after those of the gateway: a connection accepted says nothing of it.
+    let socket = dir.path().join("tollgate.sock");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while let Err(error) = std::fs::remove_file(&socket) {
+        assert!(Instant::now() < deadline, "no socket for the handover: {error}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
     let output = command.args(["serve", "--config", &config]).env("KEY", KEY).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
