@@ -75,7 +75,7 @@ where
         .layer(observe(core)) //                            one access record, whatever happens
         .layer(rescue()) //                                 below: errors. above: only responses
         .layer(gate(Authenticate(Arc::clone(core)))) //     -> Identified                401, the body still unread
-        .layer(catalog()) //                                the model listings end here
+        .layer(catalog(core)) //                            the listings, and what a key asks of itself, end here
         .layer(admit(core)) //                              -> Admitted: body, model     400 413 503
         .layer(gate(Authorize)) //                          may this key use this model  403
         // limit, guard, cache

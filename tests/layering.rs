@@ -170,7 +170,7 @@ const EXCEPTIONS: &[Layer] = &[
     ("policy/identify", &["listen"], "the outermost layer takes what a listener gives"),
     ("policy/observe", &["policy/record"], "writes the record; nobody else does"),
     ("policy/rescue", &["policy/reply"], "an answer is a refusal, a listing or a passage: one body type"),
-    ("policy/catalog", &["policy/reply"], "as rescue"),
+    ("policy/catalog", &["policy/reply", "policy/standing"], "as rescue; and how a key stands"),
     (
         "policy/settle",
         &["policy/debt", "policy/reply", "policy/failover", "policy/passage", "upstream"],

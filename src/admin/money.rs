@@ -5,7 +5,6 @@
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::error::limit::Period;
 use crate::journal::health::Health;
 use crate::ledger::Ledger;
 use crate::ledger::account::{BudgetState, Now};
@@ -32,7 +31,7 @@ pub fn accounts(ledger: &Ledger, now: Now) -> String {
     for (name, help, of) in families {
         let _ = writeln!(page, "# HELP {name} {help} In millionths of a dollar.\n# TYPE {name} gauge");
         for (account, state) in &standing {
-            let period = period(state.period);
+            let period = state.period.to_string();
             let by = [("level", account.level().label()), ("name", account.name()), ("period", &period)];
             page.push_str(name);
             labels(&mut page, &by);
@@ -40,16 +39,6 @@ pub fn accounts(ledger: &Ledger, now: Now) -> String {
         }
     }
     page
-}
-
-fn period(period: Period) -> String {
-    match period {
-        Period::Day => "day".to_owned(),
-        Period::Week => "week".to_owned(),
-        Period::Month => "month".to_owned(),
-        Period::Total => "total".to_owned(),
-        Period::Rolling(seconds) => format!("{seconds}s"),
-    }
 }
 
 /// How the usage journal and its store are doing.

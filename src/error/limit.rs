@@ -3,6 +3,7 @@
 //! Invariant: whoever reads one knows what was asked of whom, what there was, and when there will be more. No variant knows
 //! HTTP, and money is whole micro-dollars.
 
+use std::fmt;
 use std::time::Duration;
 
 /// Whom a limit or a budget is for.
@@ -85,6 +86,19 @@ pub enum Period {
     Rolling(u64),
     /// For ever.
     Total,
+}
+
+/// As written in metrics and answers: as in the configuration, but for rolling periods, which are so many seconds.
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Day => "day",
+            Self::Week => "week",
+            Self::Month => "month",
+            Self::Total => "total",
+            Self::Rolling(seconds) => return write!(f, "{seconds}s"),
+        })
+    }
 }
 
 /// See the module.

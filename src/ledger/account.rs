@@ -22,6 +22,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
+
 use super::bound::{Bound, part};
 use super::calendar;
 use super::purse::Purse;
@@ -111,6 +113,8 @@ pub struct BudgetState {
     pub begin: Option<i64>,
     /// When the next one begins; `None`: there is none.
     pub end: Option<i64>,
+    /// Where its days begin.
+    pub zone: TimeZone,
 }
 
 /// How a limit stands.
@@ -304,6 +308,7 @@ impl Account {
                 held,
                 begin: Some(span.begin).filter(|begin| *begin != i64::MIN),
                 end: Some(span.end).filter(|end| *end != i64::MAX),
+                zone: rule.zone.clone(),
             }
         };
         state.purses.iter().map(one).collect()

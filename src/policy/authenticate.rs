@@ -42,7 +42,8 @@ impl<B> Decide<Arrival<B>> for Authenticate {
             return Err(GatewayError::Draining.into());
         }
         self.admits(&rules)?;
-        let (key, named) = caller(&rules, &trail, &fields).map_err(|error| self.heard(error, &rules, &trail))?;
+        let (key, named) =
+            caller(&rules, &trail, &fields, door.endpoint).map_err(|error| self.heard(error, &rules, &trail))?;
         let _ = trail.caller.set((Arc::clone(&rules), key));
         if let Endpoint::Unmetered(operation) = door.endpoint {
             may_pass(&rules, key, operation, &fields)?;
@@ -99,7 +100,7 @@ fn may_pass(rules: &Snapshot, key: KeyId, operation: Operation, fields: &Fields)
 }
 
 /// Who calls, and whether `x-tollgate-key` says so.
-fn caller(rules: &Snapshot, trail: &Trail, fields: &Fields) -> Result<(KeyId, bool), KeyError> {
+fn caller(rules: &Snapshot, trail: &Trail, fields: &Fields, endpoint: Endpoint) -> Result<(KeyId, bool), KeyError> {
     let Presented { key: presented, beside, named } = headers::presented_keys(fields, trail.uri.query())?;
     // A second gateway key is a second caller; a provider's own key beside ours is only not passed on.
     if beside.iter().any(|other| rules.keyring.find(other).is_some()) {
@@ -116,7 +117,8 @@ fn caller(rules: &Snapshot, trail: &Trail, fields: &Fields) -> Result<(KeyId, bo
             return Err(KeyError::Expired { key: key.name.as_ref().into(), at: text.clone() });
         }
     }
-    if !key.agents.is_empty() && !key.agents.contains(&trail.agent) {
+    // How a key stands is asked with whatever is at hand, which is no agent.
+    if !key.agents.is_empty() && !key.agents.contains(&trail.agent) && endpoint != Endpoint::Usage {
         return Err(KeyError::AgentNotAllowed { key: key.name.as_ref().into(), agent: trail.agent.name() });
     }
     Ok((id, named))

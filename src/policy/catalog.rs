@@ -1,14 +1,18 @@
-//! `GET …/models`: only what this key may use, in the shape of the dialect. Answered here; nothing goes upstream.
+//! What a key may ask of us rather than of a provider: its models (`GET …/models`, only what it may use, in the shape of the
+//! dialect) and its usage (`GET /v1/usage`). Answered here; nothing goes upstream, and nothing is charged.
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
+use super::Core;
 use super::reply::{Reply, ReplyBody};
+use super::standing;
 use crate::call::Identified;
 use crate::error::{Error, ModelError};
 use crate::message::Response;
@@ -16,26 +20,27 @@ use crate::message::name::CONTENT_TYPE;
 use crate::protocol::{Endpoint, listing};
 
 /// See the module.
-#[derive(Debug, Clone, Copy)]
-pub struct CatalogLayer;
+#[derive(Debug, Clone)]
+pub struct CatalogLayer(Arc<Core>);
 
 /// See the module.
 #[must_use]
-pub fn catalog() -> CatalogLayer {
-    CatalogLayer
+pub fn catalog(core: &Arc<Core>) -> CatalogLayer {
+    CatalogLayer(Arc::clone(core))
 }
 
 impl<S> Layer<S> for CatalogLayer {
     type Service = Catalog<S>;
 
     fn layer(&self, inner: S) -> Catalog<S> {
-        Catalog { inner }
+        Catalog { core: Arc::clone(&self.0), inner }
     }
 }
 
 /// See the module.
 #[derive(Debug, Clone)]
 pub struct Catalog<S> {
+    core: Arc<Core>,
     inner: S,
 }
 
@@ -55,6 +60,7 @@ where
         let answer = match identified.door.endpoint {
             Endpoint::Models => list(&identified),
             Endpoint::Model => describe(&identified),
+            Endpoint::Usage => standing::of(&self.core, &identified),
             _ => return CatalogFuture::Passed { future: self.inner.call(identified) },
         };
         CatalogFuture::Answered { reply: Some(answer.map(json)) }

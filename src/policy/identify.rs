@@ -19,7 +19,7 @@ use crate::call::{Arrival, Door, Mark, Trail};
 use crate::error::RequestError;
 use crate::listen::Inbound;
 use crate::message::Fields;
-use crate::protocol::{Dialect, path};
+use crate::protocol::{Dialect, Endpoint, path};
 use crate::snapshot::mounts::Mount;
 
 /// Turns inbound requests into arrivals.
@@ -116,8 +116,7 @@ fn enter(
     let only = mount.and_then(|m| m.dialect);
     match found {
         Ok(located) => {
-            let lists =
-                matches!(located.endpoint, crate::protocol::Endpoint::Models | crate::protocol::Endpoint::Model);
+            let lists = matches!(located.endpoint, Endpoint::Models | Endpoint::Model | Endpoint::Usage);
             let dialect = match only {
                 // A listing has no dialect of its own; under a mount it takes the mount's.
                 Some(only) if lists => only,

@@ -24,6 +24,7 @@ pub mod strangers;
 mod attempt;
 mod debt;
 mod record;
+mod standing;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;

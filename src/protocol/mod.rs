@@ -149,6 +149,8 @@ pub enum Endpoint {
     Models,
     /// `GET /v1/models/{id}`, `GET /v1beta/models/{id}`
     Model,
+    /// `GET /v1/usage`: what a key has spent, and what is left; nobody's API but ours.
+    Usage,
     /// `HEAD /api/hello`: Claude Code's start-up probe, sent without a key
     Hello,
     /// What cannot be counted, for keys that may all the same.
@@ -180,7 +182,7 @@ impl Endpoint {
     pub const fn method(self) -> &'static str {
         match self {
             Self::Unmetered(operation) => operation.method(),
-            Self::Response | Self::ResponseItems | Self::Models | Self::Model | Self::Hello => "GET",
+            Self::Response | Self::ResponseItems | Self::Models | Self::Model | Self::Usage | Self::Hello => "GET",
             Self::DeleteResponse => "DELETE",
             Self::Messages
             | Self::CountTokens

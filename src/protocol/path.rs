@@ -79,10 +79,11 @@ pub fn locate<'p>(method: &Method, path: &'p str, fields: &Fields) -> Result<Loc
         Api::Stored(id, part) => return parsed.stored(method, id, part),
         Api::Hello => (Endpoint::Hello, Dialect::Anthropic),
         Api::Models => (Endpoint::Models, parsed.listing_dialect(fields)),
+        Api::Usage => (Endpoint::Usage, parsed.listing_dialect(fields)),
         Api::Model(raw) => return parsed.model(method, raw, path, fields),
     };
     let allow = match endpoint {
-        Endpoint::Models | Endpoint::Hello => "GET",
+        Endpoint::Models | Endpoint::Usage | Endpoint::Hello => "GET",
         _ => "POST",
     };
     if !takes(allow, method) {
@@ -137,6 +138,7 @@ pub fn upstream_path(endpoint: Endpoint, version: &str, name: &str) -> Cow<'stat
         Endpoint::Compact => return Cow::Borrowed("/v1/responses/compact"),
         Endpoint::InputTokens => return Cow::Borrowed("/v1/responses/input_tokens"),
         Endpoint::Models => return Cow::Borrowed("/v1/models"),
+        Endpoint::Usage => return Cow::Borrowed("/v1/usage"),
         Endpoint::Hello => return Cow::Borrowed("/api/hello"),
         Endpoint::Unmetered(_) => return Cow::Owned(name.to_owned()),
         Endpoint::Model => return Cow::Owned(named_path(["/", "v1", "/models/"], name, "")),
@@ -199,6 +201,7 @@ enum Api<'p> {
     /// A stored response, by its id, and what of it.
     Stored(&'p str, Part),
     Hello,
+    Usage,
     Models,
     /// What stands behind `models/`, without slashes at the end.
     Model(&'p str),
@@ -274,6 +277,7 @@ fn parse(path: &str) -> Option<Parsed<'_>> {
             "input_tokens" if earlier == Some(Api::Responses) => Api::InputTokens,
             "embeddings" => Api::Embeddings,
             "chat" if goes_on(&mut rest, "completions") => Api::ChatCompletions,
+            "usage" => Api::Usage,
             "models" => {
                 let id = rest.trim_matches('/');
                 break if id.is_empty() { Api::Models } else { Api::Model(id) };

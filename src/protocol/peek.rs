@@ -234,7 +234,7 @@ impl Api {
             | Endpoint::ResponseItems
             | Endpoint::Unmetered(_) => Self::Stored,
             Endpoint::EmbedContent | Endpoint::BatchEmbedContents => Self::Other,
-            Endpoint::Models | Endpoint::Model | Endpoint::Hello => Self::Other,
+            Endpoint::Models | Endpoint::Model | Endpoint::Usage | Endpoint::Hello => Self::Other,
         }
     }
 

@@ -198,6 +198,30 @@ fn listings_take_the_shape_that_the_client_reads() {
 }
 
 #[test]
+fn a_key_asks_how_it_stands() {
+    for (path, headers, dialect) in [
+        ("/v1/usage", bare(), Chat),
+        ("/usage/", bare(), Chat),
+        ("/openai/v1/v1/usage", bare(), Chat),
+        ("/v1/usage", with("anthropic-version"), Anthropic),
+        ("/t/team-a/anthropic/v1/usage", bare(), Anthropic),
+        ("/v1beta/usage", bare(), Gemini),
+    ] {
+        for method in [Method::GET, Method::HEAD] {
+            let found = locate(&method, path, &headers).unwrap_or_else(|e| panic!("{path}: {e:?}"));
+            assert_eq!((found.endpoint, found.dialect), (Endpoint::Usage, dialect), "{path}");
+        }
+        for method in [Method::POST, Method::DELETE] {
+            let found = locate(&method, path, &headers);
+            assert!(matches!(found, Err(RequestError::MethodNotAllowed { allow: "GET" })), "{path}: {found:?}");
+        }
+    }
+    for path in ["/v1/usage/x", "/v1/usage/messages", "/v1/messages/usage", "/v1/usages"] {
+        assert!(matches!(locate(&Method::GET, path, &bare()), Err(RequestError::PathUnknown { .. })), "{path}");
+    }
+}
+
+#[test]
 fn models_in_the_path() {
     let rows: &[(&str, Option<&str>)] = &[
         ("gemini-2.5-pro", Some("gemini-2.5-pro")),
@@ -434,6 +458,7 @@ fn paths_upstream() {
         (Endpoint::EmbedContent, "/v1beta/models/m:embedContent"),
         (Endpoint::BatchEmbedContents, "/v1beta/models/m:batchEmbedContents"),
         (Endpoint::Models, "/v1/models"),
+        (Endpoint::Usage, "/v1/usage"),
         (Endpoint::Model, "/v1/models/m"),
         (Endpoint::Hello, "/api/hello"),
     ];

@@ -97,6 +97,7 @@ impl Suspect {
             | Endpoint::ResponseItems
             | Endpoint::Models
             | Endpoint::Model
+            | Endpoint::Usage
             | Endpoint::Hello
             | Endpoint::Unmetered(_) => (None, Looks::NOTHING),
         };
