@@ -90,7 +90,7 @@ async fn first_minute() -> Result<(), String> {
         .map_err(|why| format!("{why} in a tollgate.toml: without one, these are the only ports"))?;
     // Nobody may be reading: that is no reason to stop.
     let _ = writeln!(std::io::stdout(), "{}", minute.banner(gateway.address, gateway.admin_address));
-    gateway.serve(Arc::new(Unwatched(1))).await
+    gateway.serve(Arc::new(Unwatched(1)), None).await
 }
 
 async fn by_file(path: &Path) -> Result<(), String> {
@@ -105,12 +105,11 @@ async fn by_file(path: &Path) -> Result<(), String> {
         warn!("{warning}");
     }
     let gateway = Gateway::open(prepared, startup, tls, metrics)?;
-    info!(config = %path.display(), address = %gateway.address, admin = %gateway.admin_address, "serving");
     let (live, metrics) = (Arc::clone(&gateway.live), Arc::clone(&gateway.metrics));
     let (startup, tls) = (gateway.startup.clone(), gateway.tls.clone());
     let watcher = Watcher::new(path.to_owned(), contents, startup, live, tls, metrics);
     let following = tokio::spawn(Arc::clone(&watcher).follow());
-    let served = gateway.serve(Arc::new(Watched(watcher))).await;
+    let served = gateway.serve(Arc::new(Watched(watcher)), Some(path)).await;
     following.abort();
     served
 }
@@ -183,8 +182,8 @@ impl Gateway {
         }
     }
 
-    /// Serves until SIGTERM or SIGINT, then drains.
-    async fn serve(self, rules: Arc<dyn Rules>) -> Result<(), String> {
+    /// Serves until SIGTERM or SIGINT, then drains. Says so where there is a configuration.
+    async fn serve(self, rules: Arc<dyn Rules>, config: Option<&Path>) -> Result<(), String> {
         self.raise_open_files();
         let listen = &self.startup.listen;
         let max = self.startup.state.response_ids;
@@ -230,6 +229,10 @@ impl Gateway {
         };
         let listener = tokio::net::TcpListener::from_std(self.admin).map_err(|e| broken("listen.admin", &e))?;
         let administration = tokio::spawn(admin::serve(listener, admin));
+        // Not before the books are open: what dead processes left is counted now.
+        if let Some(config) = config {
+            info!(config = %config.display(), address = %self.address, admin = %self.admin_address, "serving");
+        }
         if let Some(old) = self.old.map(Taken::serving) {
             info!(heard = old.is_ok(), "took the sockets over");
         }

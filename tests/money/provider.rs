@@ -1,0 +1,116 @@
+//! A provider in the test's own process: it answers by a script, whoever dies meanwhile, and so knows what it was asked.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// A request as it arrived.
+#[derive(Debug)]
+pub struct Request {
+    pub path: String,
+    pub body: Vec<u8>,
+}
+
+/// What is answered.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    pub status: u16,
+    /// Before anything is said.
+    pub after: Duration,
+    pub said: Said,
+}
+
+#[derive(Debug, Clone)]
+pub enum Said {
+    /// A body of JSON, whole.
+    Json(String),
+    /// Events of a stream, each after a pause; a cut one ends without its framing's end.
+    Events { events: Vec<String>, gap: Duration, cut: bool },
+}
+
+impl Reply {
+    pub fn json(status: u16, body: String) -> Self {
+        Self { status, after: Duration::ZERO, said: Said::Json(body) }
+    }
+
+    pub fn events(events: Vec<String>, gap: Duration) -> Self {
+        Self { status: 200, after: Duration::ZERO, said: Said::Events { events, gap, cut: false } }
+    }
+}
+
+/// Listens until the test is over.
+pub async fn provider(script: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let script = Arc::new(script);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let script = Arc::clone(&script);
+            tokio::spawn(async move {
+                // A client that leaves is no matter of the provider's.
+                let _ = serve(stream, &*script).await;
+            });
+        }
+    });
+    address
+}
+
+async fn serve(mut stream: TcpStream, script: &(impl Fn(&Request) -> Reply + Sync)) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut bytes = Vec::new();
+    while let Some(request) = read(&mut stream, &mut bytes).await? {
+        let Reply { status, after, said } = script(&request);
+        pause(after).await;
+        match said {
+            Said::Json(body) => {
+                let head = head(status, "application/json", &format!("content-length: {}", body.len()));
+                stream.write_all(format!("{head}{body}").as_bytes()).await?;
+            }
+            Said::Events { events, gap, cut } => {
+                stream.write_all(head(status, "text/event-stream", "transfer-encoding: chunked").as_bytes()).await?;
+                for event in events {
+                    pause(gap).await;
+                    stream.write_all(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes()).await?;
+                }
+                if cut {
+                    return Ok(());
+                }
+                stream.write_all(b"0\r\n\r\n").await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn head(status: u16, kind: &str, framing: &str) -> String {
+    format!("HTTP/1.1 {status} OK\r\ncontent-type: {kind}\r\n{framing}\r\n\r\n")
+}
+
+async fn pause(time: Duration) {
+    if !time.is_zero() {
+        tokio::time::sleep(time).await;
+    }
+}
+
+/// The next request of a connection; its rest stays in `bytes`.
+async fn read(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> std::io::Result<Option<Request>> {
+    loop {
+        if let Some(end) = bytes.windows(4).position(|w| w == b"\r\n\r\n") {
+            let head = String::from_utf8(bytes[..end].to_vec()).unwrap().to_ascii_lowercase();
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            let all = end + 4 + length.map_or(0, |length| length.parse::<usize>().unwrap());
+            if bytes.len() >= all {
+                let path = String::from_utf8(bytes[..end].to_vec()).unwrap().split(' ').nth(1).unwrap().to_owned();
+                let body = bytes[end + 4..all].to_vec();
+                bytes.drain(..all);
+                return Ok(Some(Request { path, body }));
+            }
+        }
+        if stream.read_buf(bytes).await? == 0 {
+            return Ok(None);
+        }
+    }
+}
