@@ -263,6 +263,8 @@ pub struct Owed {
     pub hold: Pico,
     /// The prices of the plan's first target; `None` where nobody says, or nothing is charged.
     pub rates: Option<Arc<Rates>>,
+    /// Which of the route's targets that is.
+    pub first: Option<u16>,
 }
 
 /// Somebody else answers for what it costs.

@@ -246,6 +246,19 @@ fn varint(out: &mut Vec<u8>, mut n: u64) {
     out.push(n as u8);
 }
 
+/// Whether a frame's bytes behind its head give a name.
+#[must_use]
+pub fn is_name(body: &[u8]) -> bool {
+    body.first() == Some(&1)
+}
+
+/// The call whose intent a frame is, without reading more of it.
+#[must_use]
+pub fn begins(body: &[u8]) -> Option<u64> {
+    let (kind, mut rest) = body.split_first().map(|(kind, rest)| (*kind, Rest(rest)))?;
+    if kind == 2 { rest.u64() } else { None }
+}
+
 /// What the bytes of a frame behind its head say; `None` where they are of a known kind and not of its form.
 pub fn decode(body: &[u8]) -> Option<Frame<'_>> {
     let (kind, mut rest) = body.split_first().map(|(kind, rest)| (*kind, Rest(rest)))?;

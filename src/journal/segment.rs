@@ -83,13 +83,11 @@ impl Segment {
                     let from = self.at + HEAD;
                     self.at = from + length;
                     let Some(body) = self.buffer.get(from..self.at) else { return Ok(None) };
-                    match frame::decode(body) {
-                        Some(Frame::Name(Local(number), text)) => {
-                            let text: Box<str> = text.into();
-                            remember(&mut self.names, number, text);
-                        }
-                        Some(_) => {}
-                        None => self.damaged += (HEAD + length) as u64,
+                    if frame::is_name(body)
+                        && let Some(Frame::Name(Local(number), text)) = frame::decode(body)
+                    {
+                        let text: Box<str> = text.into();
+                        remember(&mut self.names, number, text);
                     }
                     return Ok(Some(Parsed { from, to: self.at }));
                 }
@@ -108,10 +106,21 @@ impl Segment {
         }
     }
 
-    /// What a frame that [`next`](Self::next) has just found says; `None` for a form that is not known here.
+    /// The bytes, behind the head, of a frame that [`next`](Self::next) has just found.
+    #[must_use]
+    pub fn body(&self, parsed: Parsed) -> &[u8] {
+        self.buffer.get(parsed.from..parsed.to).unwrap_or_default()
+    }
+
+    /// What such a frame says; `None` for a form that is not known here.
     #[must_use]
     pub fn frame(&self, parsed: Parsed) -> Option<Frame<'_>> {
-        frame::decode(self.buffer.get(parsed.from..parsed.to)?)
+        frame::decode(self.body(parsed))
+    }
+
+    /// That frame says nothing that can be understood.
+    pub fn spoilt(&mut self, parsed: Parsed) {
+        self.damaged += (HEAD + parsed.to - parsed.from) as u64;
     }
 
     fn skip(&mut self) {

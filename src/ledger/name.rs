@@ -62,6 +62,12 @@ impl Name {
         table.texts.get(at as usize).cloned()
     }
 
+    /// What has that number; for whoever has remembered it.
+    #[must_use]
+    pub const fn numbered(number: u32) -> Self {
+        Self(number)
+    }
+
     /// The number itself, for the journal.
     #[must_use]
     pub const fn number(self) -> u32 {

@@ -10,12 +10,14 @@ use std::time::Duration;
 use super::Core;
 use crate::call::{Call, Outcome, Owed, Tally, Trail};
 use crate::error::{Error, GatewayError};
+use crate::journal::Full;
 use crate::ledger::account::Tokens;
 use crate::ledger::name::Name;
 use crate::ledger::receipt::Settled;
 use crate::ledger::record::{End, Final, Flags, Intent, Said};
 use crate::money::Pico;
 use crate::price::{Gaps, Priced, Rates, whole_input};
+use crate::protocol::estimate;
 use crate::protocol::usage::Usage;
 use crate::snapshot::routes::Target;
 use crate::telemetry::metrics::{Cells, CoreCells};
@@ -32,6 +34,8 @@ pub struct Debt {
     route: u32,
     /// Until it is paid.
     owed: Option<Owed>,
+    /// The provider may have heard of it.
+    begun: bool,
 }
 
 /// How a call ended, for its record.
@@ -50,7 +54,7 @@ struct Ending<'e> {
 impl Debt {
     pub(super) fn new(core: Arc<Core>, trail: Arc<Trail>, call: Arc<Call>, route: u32, owed: Owed) -> Self {
         core.metrics.core(core.index).debts.fetch_add(1, Relaxed);
-        Self { core, trail, call, route, owed: Some(owed) }
+        Self { core, trail, call, route, owed: Some(owed), begun: false }
     }
 
     /// Whether anything is written down of such a call.
@@ -58,26 +62,47 @@ impl Debt {
         self.call.endpoint.is_charged()
     }
 
-    /// Before the request goes upstream.
+    /// Whether its provider may have heard of it.
+    pub(super) const fn has_begun(&self) -> bool {
+        self.begun
+    }
+
+    /// Notes what is about to be done. To be followed by [`write_down`](Self::write_down).
     ///
     /// # Errors
     /// It cannot be written down, and must not be made then.
-    pub(super) fn write_down(&self) -> Result<(), Error> {
+    pub(super) fn note(&self) -> Result<(), Error> {
         let Some(owed) = self.owed.as_ref().filter(|_| self.is_recorded()) else { return Ok(()) };
-        let journal = &self.core.journal;
-        let written = journal.intent(&self.intent(owed)).and_then(|()| journal.flush());
-        written.map_err(|_| {
-            journal.void(self.trail.id.number());
-            GatewayError::LedgerFull { retry_after: RETRY }.into()
-        })
+        self.core.journal.intent(&self.intent(owed)).map_err(|full| self.unwritten(full))
     }
 
-    /// The answer is over.
+    /// Before the request goes upstream: writes all that is noted, of this call and of others.
+    ///
+    /// # Errors
+    /// As [`note`](Self::note).
+    pub(super) fn write_down(&mut self) -> Result<(), Error> {
+        if self.is_recorded() {
+            self.core.journal.flush().map_err(|full| self.unwritten(full))?;
+        }
+        self.begun = true;
+        Ok(())
+    }
+
+    fn unwritten(&self, _: Full) -> Error {
+        GatewayError::LedgerFull { retry_after: RETRY }.into()
+    }
+
+    /// The answer is over. What it cost is noted; it is to be written before the client can see the end.
     pub(super) fn pay(mut self, target: &Arc<Target>, cells: &Cells, status: u16, tally: &Tally) {
         let Some(owed) = self.owed.take() else { return };
         self.counted(|cells| &cells.settled);
-        let rates = owed.rates.clone();
         let at = u64::try_from(owed.receipt.at().unix).unwrap_or_default();
+        let route = &self.call.rules.routes.routes[self.route as usize];
+        let place = route.targets.iter().position(|one| Arc::ptr_eq(one, target));
+        let rates = match owed.first.map(usize::from) == place {
+            true => owed.rates.clone(),
+            false => self.rates_of(target, at),
+        };
         let usage = tally.usage.unwrap_or_default();
         let charged = self.is_recorded() && (status < 400 || tally.usage.is_some());
         let priced = match (&rates, charged) {
@@ -97,8 +122,6 @@ impl Debt {
         cells.estimated.fetch_add(u64::from(estimated), Relaxed);
         cells.unpriced.fetch_add(u64::from(unpriced), Relaxed);
         let fare = self.call.rules.fare(self.route);
-        let place =
-            self.call.rules.routes.routes[self.route as usize].targets.iter().position(|t| Arc::ptr_eq(t, target));
         let provider = place.and_then(|place| fare.providers.get(place)).copied().unwrap_or_default();
         let ending = Ending {
             end: end_of(tally.outcome),
@@ -114,6 +137,13 @@ impl Debt {
         self.close(owed, tokens, &ending);
     }
 
+    /// The prices of a target that is not the plan's first.
+    fn rates_of(&self, target: &Target, at: u64) -> Option<Arc<Rates>> {
+        let call = &self.call;
+        let captured = call.rules.routes.index(call.dialect, &call.model).map_or("", |(_, captured)| captured);
+        target.rates(&call.model, captured, at).cloned()
+    }
+
     /// No target has answered.
     pub(super) fn fail(mut self) {
         self.end(End::Failed);
@@ -122,25 +152,45 @@ impl Debt {
     fn end(&mut self, end: End) {
         let Some(owed) = self.owed.take() else { return };
         self.counted(|cells| &cells.interrupted);
+        if !self.begun {
+            // Nobody upstream has heard of it: it leaves no record.
+            if self.is_recorded() {
+                self.core.journal.void(self.trail.id.number());
+            }
+            if !owed.receipt.is_free() {
+                let _ = owed.receipt.settle(Pico::ZERO, Tokens::default());
+            }
+            return;
+        }
+        // Whoever leaves before there is an answer has let the provider read the request at least.
+        let heard = end == End::ClientLeft && self.is_recorded();
+        let asked = if heard { estimate::of_request(self.trail.bytes_in.load(Relaxed)) } else { 0 };
+        let usage = Usage { input: asked, ..Usage::default() };
+        let at = u64::try_from(owed.receipt.at().unix).unwrap_or_default();
+        let priced = match (&owed.rates, heard) {
+            (_, false) => Priced { cost: Pico::ZERO, gaps: Gaps::NONE },
+            (Some(rates), true) => rates.cost(&usage, at),
+            (None, true) => Priced::UNKNOWN,
+        };
+        let unpriced = !priced.gaps.is_none();
         let ending = Ending {
             end,
             status: 0,
             provider: Name::NONE,
             served: "",
-            usage: Usage::default(),
-            priced: Priced { cost: Pico::ZERO, gaps: Gaps::NONE },
-            prices: Name::NONE,
-            flags: Flags::default(),
+            usage,
+            priced,
+            prices: owed.rates.as_deref().filter(|_| heard).map_or(Name::NONE, prices),
+            flags: Flags::when(heard, Flags::ESTIMATED).and(Flags::when(unpriced, Flags::UNPRICED)),
             latency: self.trail.at.elapsed(),
         };
-        self.close(owed, Tokens::default(), &ending);
+        self.close(owed, Tokens { input: asked, output: 0 }, &ending);
+        let _ = self.core.journal.flush();
     }
 
     fn close(&self, owed: Owed, tokens: Tokens, ending: &Ending<'_>) {
         if self.is_recorded() {
             self.core.journal.finish(&self.last(&owed, ending));
-            // What cannot be written now is written later: the call has been made.
-            let _ = self.core.journal.flush();
         }
         let Owed { receipt, .. } = owed;
         if receipt.is_free() {
@@ -224,7 +274,7 @@ fn end_of(outcome: Outcome) -> End {
 }
 
 fn prices(rates: &Rates) -> Name {
-    Name::of(&rates.version)
+    Name::numbered(*rates.number.get_or_init(|| Name::of(&rates.version).number()))
 }
 
 fn millis(time: Duration) -> u32 {

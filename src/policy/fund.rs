@@ -54,7 +54,8 @@ impl Decide<Planned> for Fund {
                 (reserve(accounts(), now, &wanted)?, Pico::new(wanted.cost.usual))
             }
         };
-        Ok(Funded { trail, call, held, plan, owed: Owed { receipt, hold, rates } })
+        let first = plan.order.first().copied();
+        Ok(Funded { trail, call, held, plan, owed: Owed { receipt, hold, rates, first } })
     }
 }
 

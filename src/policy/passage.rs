@@ -55,6 +55,8 @@ pub struct Passage<A: Answer> {
     bytes_out: u64,
     events: u64,
     outcome: Option<Outcome>,
+    /// The one frame of an answer that was looked at before its head went out.
+    parting: Option<Bytes>,
 }
 
 /// Keeps the usage from a client that did not ask for it.
@@ -212,7 +214,23 @@ impl<A: Answer> Passage<A> {
             bytes_out: 0,
             events: 0,
             outcome: None,
+            parting: None,
         }
+    }
+
+    /// Whether all of the answer is here, in one frame. It has been looked at then, and passes next.
+    pub(super) fn is_in_one_piece(&mut self) -> bool {
+        if self.stream || self.before.len() != 1 || !self.answer.is_end_stream() {
+            return false;
+        }
+        let data = self.before.remove(0);
+        self.parting = self.pass(data);
+        self.parting.is_some()
+    }
+
+    /// Whether the client has all that matters once it has what has passed.
+    pub(super) fn has_ended(&self) -> bool {
+        self.tap.terminal() && self.sieve.as_ref().is_none_or(|sieve| sieve.ready.is_empty())
     }
 
     /// How it went. `left`: the client's connection dropped the body before it was asked to its end, which is no leaving
@@ -364,6 +382,9 @@ impl<A: Answer> Body for Passage<A> {
         if this.outcome.is_some() {
             return Poll::Ready(None);
         }
+        if let Some(data) = this.parting.take() {
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
         if let Some(data) = this.next_ready() {
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
@@ -402,12 +423,15 @@ impl<A: Answer> Body for Passage<A> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.before.is_empty() && (self.outcome.is_some() || (!self.stream && self.answer.is_end_stream()))
+        self.before.is_empty()
+            && self.parting.is_none()
+            && (self.outcome.is_some() || (!self.stream && self.answer.is_end_stream()))
     }
 
     fn size_hint(&self) -> SizeHint {
         // A stream may get a keep-alive or an ending of ours, so nobody knows its length.
         let Some(exact) = self.answer.size_hint().exact().filter(|_| !self.stream) else { return SizeHint::default() };
-        SizeHint::with_exact(exact + self.before.iter().map(|b| b.len() as u64).sum::<u64>())
+        let waiting = self.before.iter().chain(&self.parting);
+        SizeHint::with_exact(exact + waiting.map(|b| b.len() as u64).sum::<u64>())
     }
 }

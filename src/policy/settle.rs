@@ -58,7 +58,7 @@ where
 {
     type Response = Reply<Settling<A>>;
     type Error = Error;
-    type Future = SettleFuture<S::Future>;
+    type Future = SettleFuture<S::Future, A>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.inner.poll_ready(cx)
@@ -67,46 +67,75 @@ where
     fn call(&mut self, funded: Funded) -> Self::Future {
         let Funded { trail, call, held, plan, owed } = funded;
         let debt = Debt::new(Arc::clone(&self.core), Arc::clone(&trail), Arc::clone(&call), plan.route, owed);
-        if let Err(error) = debt.write_down() {
+        if let Err(error) = debt.note() {
             return SettleFuture::Refused { error: Some(error) };
         }
-        SettleFuture::Under { future: self.inner.call(Covered { trail, call, held, plan }), debt: Some(debt) }
+        let future = self.inner.call(Covered { trail, call, held, plan });
+        SettleFuture::Under { future, debt: Some(debt), stood_back: false }
     }
 }
 
 pin_project! {
     /// See the module.
     #[project = SettleProjection]
-    #[derive(Debug)]
-    pub enum SettleFuture<F> {
+    pub enum SettleFuture<F, A>
+    where
+        A: Answer,
+    {
         /// On its way.
         Under {
             #[pin]
             future: F,
             debt: Option<Debt>,
+            stood_back: bool,
         },
+        /// Answered in one piece, and what it cost is noted but not written.
+        Over { reply: Option<Reply<Settling<A>>>, core: Arc<Core> },
         /// It cannot be written down, and so is not made.
         Refused { error: Option<Error> },
     }
 }
 
-impl<F, A> Future for SettleFuture<F>
+impl<F, A> Future for SettleFuture<F, A>
 where
     F: Future<Output = Result<Won<A>, Error>>,
     A: Answer,
 {
     type Output = Result<Reply<Settling<A>>, Error>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project() {
-            SettleProjection::Under { future, debt } => {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.as_mut().project() {
+            SettleProjection::Under { future, debt, stood_back } => {
+                // The other requests of this core that are ready are noted first. Then one write does for all, and their
+                // requests go out one right after the other: a provider on the same machine is woken once for them instead
+                // of once for each, and the cost of waking it is ours. With nobody else ready this is one more poll.
+                if !std::mem::replace(stood_back, true) {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                if let Some(unwritten) = debt.as_mut().filter(|debt| !debt.has_begun())
+                    && let Err(error) = unwritten.write_down()
+                {
+                    *debt = None;
+                    return Poll::Ready(Err(error));
+                }
                 let won = ready!(future.poll(cx));
                 let debt = debt.take();
                 match won {
                     Ok(Won { response, target, place }) => {
                         let status = response.status.as_u16();
-                        let debt = debt.map(|debt| Owing { debt, target, place, status });
-                        Poll::Ready(Ok(response.map(|passage| ReplyBody::Passing(Settling { passage, owing: debt }))))
+                        let owing = debt.map(|debt| Owing { debt, target, place, status });
+                        let mut response = response.map(|passage| Settling { passage, owing });
+                        let noted = response.body.settle_whole();
+                        let reply = response.map(ReplyBody::Passing);
+                        match noted {
+                            None => Poll::Ready(Ok(reply)),
+                            Some(core) => {
+                                cx.waker().wake_by_ref();
+                                self.set(SettleFuture::Over { reply: Some(reply), core });
+                                Poll::Pending
+                            }
+                        }
                     }
                     Err(error) => {
                         if let Some(debt) = debt {
@@ -116,6 +145,15 @@ where
                     }
                 }
             }
+            // The others of this core that are over are noted too by now.
+            SettleProjection::Over { reply, core } => match reply.take() {
+                Some(reply) => {
+                    // What cannot be written now is written later: the call has been made.
+                    let _ = core.journal.flush();
+                    Poll::Ready(Ok(reply))
+                }
+                None => Poll::Pending,
+            },
             SettleProjection::Refused { error } => match error.take() {
                 Some(error) => Poll::Ready(Err(error)),
                 None => Poll::Pending,
@@ -142,8 +180,24 @@ pub struct Settling<A: Answer> {
 }
 
 impl<A: Answer> Settling<A> {
+    /// Settles an answer that is here in one piece before its head goes out; to be written then, as this says.
+    fn settle_whole(&mut self) -> Option<Arc<Core>> {
+        if !self.passage.is_in_one_piece() {
+            return None;
+        }
+        self.note(false)
+    }
+
     fn settle(&mut self, left: bool) {
-        let Some(Owing { debt, target, place, status }) = self.owing.take() else { return };
+        if let Some(core) = self.note(left) {
+            // What cannot be written now is written later: the call has been made.
+            let _ = core.journal.flush();
+        }
+    }
+
+    /// Notes what the call cost, once.
+    fn note(&mut self, left: bool) -> Option<Arc<Core>> {
+        let Owing { debt, target, place, status } = self.owing.take()?;
         drop(place);
         let tally = self.passage.tally(left, debt.trail.at.elapsed());
         let (call, trail, core) = (&debt.call, &debt.trail, &debt.core);
@@ -168,7 +222,9 @@ impl<A: Answer> Settling<A> {
         }
         cells.duration.record(tally.duration);
         let _ = trail.tally.set(tally);
+        let core = Arc::clone(core);
         debt.pay(&target, cells, status, &tally);
+        Some(core)
     }
 }
 
@@ -178,9 +234,12 @@ impl<A: Answer> Body for Settling<A> {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let polled = Pin::new(&mut self.passage).poll_frame(cx);
-        // An end or an error is settled at once: the connection may keep this body for a while longer.
-        if let Poll::Ready(None | Some(Err(_))) = &polled {
-            self.settle(false);
+        // An end or an error is settled at once: the connection may keep this body for a while longer. So is an event that
+        // is the last: the client takes it for the end.
+        match &polled {
+            Poll::Ready(None | Some(Err(_))) => self.settle(false),
+            Poll::Ready(Some(Ok(_))) if self.passage.has_ended() => self.settle(false),
+            _ => {}
         }
         polled
     }

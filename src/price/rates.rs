@@ -4,7 +4,7 @@
 //! of tools; in u128 and checked, so that it is either exact or says that it is not ([`Gaps`]). Which prices apply is told by
 //! the answer itself (whole input, service tier, speed, place) and by the moment that comes in.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::gaps::Gaps;
 use super::hours::Hours;
@@ -80,6 +80,8 @@ pub struct Rates {
     pub model: Box<str>,
     /// Which prices these are, for usage records: the day of the table, or the fingerprint of what the operator wrote.
     pub version: Arc<str>,
+    /// What whoever keeps records calls that version.
+    pub number: OnceLock<u32>,
     /// What else is known.
     pub facts: Facts,
     periods: Box<[Period]>,
@@ -218,7 +220,13 @@ impl Rates {
     pub fn new(model: &str, version: Arc<str>, facts: Facts, mut periods: Vec<Period>) -> Option<Self> {
         periods.sort_by_key(|period| period.from);
         periods.dedup_by_key(|period| period.from);
-        (!periods.is_empty()).then(|| Self { model: model.into(), version, facts, periods: periods.into() })
+        (!periods.is_empty()).then(|| Self {
+            model: model.into(),
+            version,
+            number: OnceLock::new(),
+            facts,
+            periods: periods.into(),
+        })
     }
 
     /// When the first of its prices begins, in seconds since 1970.

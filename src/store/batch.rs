@@ -3,12 +3,12 @@
 //! Invariant: whatever a batch does, it does in one transaction, together with how far the files were read; so a frame counts
 //! once, however often the process dies. A call that failed to begin leaves nothing.
 
-use std::collections::HashMap;
-
+use foldhash::{HashMap, HashMapExt};
 use rusqlite::{Connection, Result, Row, params};
 
-use super::names::{Names, Scope};
-use crate::journal::frame::{Frame, Local};
+use super::names::{Ids, Names, Scope};
+use super::row::{Details, Keeper};
+use crate::journal::frame::{self, Frame, Local};
 use crate::journal::segment::Segment;
 use crate::ledger::record::{End, Final, Flags, Intent, Progress, Said};
 use crate::money::Pico;
@@ -58,15 +58,26 @@ struct Open {
     output: i64,
 }
 
+/// A call that has begun in this batch.
+enum Begun {
+    /// The intent's frame, unread: most calls end before anybody asks.
+    Frame(Box<[u8]>),
+    /// In a file that has been left.
+    Read(Box<Open>),
+}
+
 /// See the module.
 pub struct Batch<'b> {
     database: &'b Connection,
     names: &'b mut Names,
-    /// Begun in this batch and still open.
-    open: HashMap<(Box<str>, i64), Open>,
-    hourly: HashMap<(i64, i64), Sums>,
-    daily: HashMap<(i64, i64), Sums>,
-    circles: HashMap<(i64, i64), Sums>,
+    run: &'b str,
+    keeper: Keeper<'b>,
+    /// Begun in this batch and still open, by call.
+    open: HashMap<i64, Begun>,
+    /// Of those, how many nobody has read.
+    unread: usize,
+    /// By hour and scope: the circle, and what there was.
+    hourly: HashMap<(i64, i64), (i64, Sums)>,
     /// Records made.
     pub records: u64,
     /// Of those, calls whose end nobody saw.
@@ -74,35 +85,60 @@ pub struct Batch<'b> {
 }
 
 impl<'b> Batch<'b> {
-    /// In a transaction that has begun.
-    pub fn new(database: &'b Connection, names: &'b mut Names) -> Self {
-        let (hourly, daily, circles) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Self { database, names, open: HashMap::new(), hourly, daily, circles, records: 0, interrupted: 0 }
+    /// Of one run's files, in a transaction that has begun.
+    pub fn new(database: &'b Connection, names: &'b mut Names, run: &'b str) -> Result<Self> {
+        let (open, hourly, keeper) = (HashMap::new(), HashMap::new(), Keeper::new(database)?);
+        Ok(Self { database, names, run, keeper, open, unread: 0, hourly, records: 0, interrupted: 0 })
     }
 
-    /// A frame of a run's file.
-    pub fn take(&mut self, run: &str, segment: &Segment, frame: Frame<'_>) -> Result<()> {
+    /// What a frame of a file says, but for its head. Whether it is one.
+    pub fn take(&mut self, segment: &Segment, ids: &mut Ids, body: &[u8]) -> Result<bool> {
+        if let Some(call) = frame::begins(body) {
+            self.unread += 1;
+            self.open.insert(number(call), Begun::Frame(body.into()));
+            return Ok(true);
+        }
+        let Some(frame) = frame::decode(body) else { return Ok(false) };
         match frame {
-            Frame::Name(..) | Frame::Unknown(_) => Ok(()),
-            Frame::Intent(intent) => self.begin(run, segment, &intent),
-            Frame::Progress(call, progress) => self.progress(run, call, progress),
-            Frame::Void(call) => self.close(run, call),
+            Frame::Name(..) | Frame::Unknown(_) | Frame::Intent(_) => {}
+            Frame::Progress(call, progress) => {
+                self.leave(segment, ids)?;
+                self.progress(call, progress)?;
+            }
+            Frame::Void(call) => self.close(call)?,
             // Never charged, whatever else is said of it.
             Frame::Attempt(record) => {
-                self.record(segment, &Final { flags: record.flags.and(Flags::FAILED_ATTEMPT), ..record })
+                self.record(segment, ids, &Final { flags: record.flags.and(Flags::FAILED_ATTEMPT), ..record })?;
             }
             Frame::Final(record) => {
-                self.close(run, record.intent.call)?;
-                self.record(segment, &record)
+                self.close(record.intent.call)?;
+                self.record(segment, ids, &record)?;
             }
         }
+        Ok(true)
     }
 
-    fn begin(&mut self, run: &str, segment: &Segment, intent: &Intent<'_, Local>) -> Result<()> {
-        let open = Open {
+    /// Reads the intents of this file's calls that are still open: once it is left, nobody knows its names.
+    pub fn leave(&mut self, segment: &Segment, ids: &mut Ids) -> Result<()> {
+        if self.unread == 0 {
+            return Ok(());
+        }
+        let mut open = std::mem::take(&mut self.open);
+        for begun in open.values_mut() {
+            let Begun::Frame(body) = begun else { continue };
+            let Some(Frame::Intent(intent)) = frame::decode(body) else { continue };
+            *begun = Begun::Read(Box::new(self.read(segment, ids, &intent)?));
+        }
+        open.retain(|_, begun| matches!(begun, Begun::Read(_)));
+        (self.open, self.unread) = (open, 0);
+        Ok(())
+    }
+
+    fn read(&mut self, segment: &Segment, ids: &mut Ids, intent: &Intent<'_, Local>) -> Result<Open> {
+        Ok(Open {
             at: integer(intent.at),
-            who: self.who(segment, intent)?,
-            dialect: self.said(segment, intent.dialect)?,
+            who: self.who(segment, ids, intent)?,
+            dialect: self.said(segment, ids, intent.dialect)?,
             asked: self.names.of_strange(self.database, intent.asked)?,
             session: intent.session.into(),
             user: intent.user.into(),
@@ -110,62 +146,66 @@ impl<'b> Batch<'b> {
             known: money(intent.known),
             input: 0,
             output: 0,
-        };
-        self.open.insert((run.into(), number(intent.call)), open);
-        Ok(())
+        })
     }
 
     /// Who, without where.
-    fn who(&mut self, segment: &Segment, intent: &Intent<'_, Local>) -> Result<Scope> {
-        let mut of = |local| self.names.of(self.database, segment.name(local));
+    fn who(&mut self, segment: &Segment, ids: &mut Ids, intent: &Intent<'_, Local>) -> Result<Scope> {
+        let mut of = |local| self.names.of(self.database, segment, ids, local);
         let Intent { key, owner, team, organisation, .. } = *intent;
         let (key, owner, team, organisation) = (of(key)?, of(owner)?, of(team)?, of(organisation)?);
-        let agent = self.said(segment, intent.agent)?;
+        let agent = self.said(segment, ids, intent.agent)?;
         Ok(Scope { key, owner, team, organisation, agent, provider: 0, model: 0 })
     }
 
-    fn said<T: Copy>(&mut self, segment: &Segment, said: Said<T, Local>) -> Result<i64> {
+    fn said<T: Copy>(&mut self, segment: &Segment, ids: &mut Ids, said: Said<T, Local>) -> Result<i64> {
         match said {
-            Said::Read(local) => self.names.of(self.database, segment.name(local)),
+            Said::Read(local) => self.names.of(self.database, segment, ids, local),
             Said::Here(_) => Ok(0),
         }
     }
 
-    fn progress(&mut self, run: &str, call: u64, progress: Progress) -> Result<()> {
+    fn progress(&mut self, call: u64, progress: Progress) -> Result<()> {
         let Progress { cost, input, output } = progress;
         let (cost, input, output) = (money(cost), integer(input), integer(output));
-        if let Some(open) = self.open.get_mut(&(run.into(), number(call))) {
+        if let Some(Begun::Read(open)) = self.open.get_mut(&number(call)) {
             (open.known, open.input, open.output) = (cost, input, output);
             return Ok(());
         }
         self.database
             .prepare_cached("UPDATE open SET known = ?3, input = ?4, output = ?5 WHERE run = ?1 AND call = ?2")?
-            .execute(params![run, number(call), cost, input, output])?;
+            .execute(params![self.run, number(call), cost, input, output])?;
         Ok(())
     }
 
-    fn close(&mut self, run: &str, call: u64) -> Result<()> {
-        if self.open.remove(&(run.into(), number(call))).is_none() {
-            let mut delete = self.database.prepare_cached("DELETE FROM open WHERE run = ?1 AND call = ?2")?;
-            delete.execute(params![run, number(call)])?;
+    fn close(&mut self, call: u64) -> Result<()> {
+        match self.open.remove(&number(call)) {
+            Some(Begun::Frame(_)) => self.unread -= 1,
+            Some(Begun::Read(_)) => {}
+            None => {
+                let mut delete = self.database.prepare_cached("DELETE FROM open WHERE run = ?1 AND call = ?2")?;
+                delete.execute(params![self.run, number(call)])?;
+            }
         }
         Ok(())
     }
 
-    fn record(&mut self, segment: &Segment, record: &Final<'_, Local>) -> Result<()> {
+    fn record(&mut self, segment: &Segment, ids: &mut Ids, record: &Final<'_, Local>) -> Result<()> {
         let intent = &record.intent;
-        let mut who = self.who(segment, intent)?;
-        who.provider = self.names.of(self.database, segment.name(record.provider))?;
-        who.model = self
-            .names
-            .of_strange(self.database, if record.served.is_empty() { intent.asked } else { record.served })?;
+        let mut who = self.who(segment, ids, intent)?;
+        let asked = self.names.of_strange(self.database, intent.asked)?;
+        who.provider = self.names.of(self.database, segment, ids, record.provider)?;
+        who.model = match record.served {
+            served if served.is_empty() || served == intent.asked => asked,
+            served => self.names.of_strange(self.database, served)?,
+        };
         let details = Details {
             call: number(intent.call),
             at: integer(intent.at),
-            asked: self.names.of_strange(self.database, intent.asked)?,
-            dialect: self.said(segment, intent.dialect)?,
-            credential: self.names.of(self.database, segment.name(record.credential))?,
-            prices: self.names.of(self.database, segment.name(record.prices))?,
+            asked,
+            dialect: self.said(segment, ids, intent.dialect)?,
+            credential: self.names.of(self.database, segment, ids, record.credential)?,
+            prices: self.names.of(self.database, segment, ids, record.prices)?,
             session: intent.session,
             user: intent.user,
             usage: record.usage,
@@ -182,77 +222,26 @@ impl<'b> Batch<'b> {
 
     fn insert(&mut self, who: Scope, record: &Details<'_>) -> Result<()> {
         let (scope, circle) = self.names.scope(self.database, who)?;
-        self.keep(scope, record)?;
-        let sums = record.sums();
-        for (rolled, step, what) in
-            [(&mut self.hourly, HOUR, scope), (&mut self.daily, DAY, scope), (&mut self.circles, DAY, circle)]
-        {
-            rolled.entry((record.at.div_euclid(step), what)).or_default().add(&sums);
-        }
+        self.keeper.keep(scope, record)?;
+        let rolled = self.hourly.entry((record.at.div_euclid(HOUR), scope));
+        rolled.or_insert((circle, Sums::default())).1.add(&record.sums());
         self.records += 1;
         Ok(())
     }
 
-    fn keep(&self, scope: i64, record: &Details<'_>) -> Result<()> {
-        let Details { call, at, asked, dialect, credential, prices, usage, cost, .. } = *record;
-        let Usage { input, cache_read, cache_write, cache_write_1h, output, reasoning, cache_write_12h, .. } = usage;
-        let Usage { audio_input, audio_output, image_output, .. } = usage;
-        let mut insert = self.database.prepare_cached(
-            "INSERT OR IGNORE INTO record VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, \
-             ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28)",
-        )?;
-        // Two records of one millisecond may want one number: then the next free one.
-        let mut id = at << SHIFT | call & ((1 << SHIFT) - 1);
-        loop {
-            let new = insert.execute(params![
-                id,
-                call,
-                scope,
-                asked,
-                dialect,
-                credential,
-                prices,
-                text(record.session),
-                text(record.user),
-                integer(input),
-                integer(cache_read),
-                integer(cache_write),
-                integer(cache_write_1h),
-                integer(output),
-                integer(reasoning),
-                integer(cache_write_12h),
-                integer(audio_input),
-                integer(audio_output),
-                integer(image_output),
-                tools(&usage),
-                class(&usage),
-                money(cost),
-                record.status,
-                record.end as u8,
-                record.attempts,
-                record.latency,
-                record.first,
-                record.flags.0,
-            ])?;
-            if new == 1 {
-                return Ok(());
-            }
-            id = at << SHIFT | (id + 1) & ((1 << SHIFT) - 1);
-        }
-    }
-
-    /// A run is over: what it left open was interrupted, at its last known cost.
-    pub fn interrupt(&mut self, run: &str) -> Result<()> {
+    /// The run is over: what it left open was interrupted, at its last known cost.
+    pub fn interrupt(&mut self) -> Result<()> {
         let mut calls: Vec<(i64, Open)> = Vec::new();
-        let here: Vec<_> = self.open.keys().filter(|(of, _)| &**of == run).cloned().collect();
-        for key in here {
-            calls.extend(self.open.remove(&key).map(|open| (key.1, open)));
+        for (call, begun) in std::mem::take(&mut self.open) {
+            if let Begun::Read(open) = begun {
+                calls.push((call, *open));
+            }
         }
         let mut select = self.database.prepare_cached("SELECT * FROM open WHERE run = ?1")?;
-        for open in select.query_map([run], opened)? {
+        for open in select.query_map([self.run], opened)? {
             calls.push(open?);
         }
-        self.database.prepare_cached("DELETE FROM open WHERE run = ?1")?.execute([run])?;
+        self.database.prepare_cached("DELETE FROM open WHERE run = ?1")?.execute([self.run])?;
         for (call, open) in calls {
             let Open { at, mut who, dialect, asked, session, user, hold: _, known, input, output } = open;
             who.model = asked;
@@ -284,15 +273,16 @@ impl<'b> Batch<'b> {
 
     /// Writes what was gathered: roll-ups, and calls that are still open. Before the commit.
     pub fn finish(self) -> Result<(u64, u64)> {
-        for ((run, call), open) in &self.open {
-            let Open { at, who, dialect, asked, session, user, hold, known, input, output } = open;
+        for (call, begun) in &self.open {
+            let Begun::Read(open) = begun else { continue };
+            let Open { at, who, dialect, asked, session, user, hold, known, input, output } = &**open;
             self.database
                 .prepare_cached(
                     "INSERT OR REPLACE INTO open VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, \
                      ?15, ?16)",
                 )?
                 .execute(params![
-                    run,
+                    self.run,
                     call,
                     at,
                     who.key,
@@ -310,75 +300,37 @@ impl<'b> Batch<'b> {
                     output,
                 ])?;
         }
-        for (table, what, rolled) in [
-            ("hourly", "scope", &self.hourly),
-            ("daily", "scope", &self.daily),
-            ("daily_circle", "circle", &self.circles),
-        ] {
-            let added: Vec<String> = COLUMNS.iter().map(|name| format!("{name} = {name} + excluded.{name}")).collect();
-            let places: Vec<String> = (1..=COLUMNS.len() + 2).map(|n| format!("?{n}")).collect();
-            let mut upsert = self.database.prepare_cached(&format!(
-                "INSERT INTO {table} VALUES ({}) ON CONFLICT (at, {what}) DO UPDATE SET {}",
-                places.join(", "),
-                added.join(", ")
-            ))?;
-            for ((at, id), Sums(sums)) in rolled {
-                upsert.execute(rusqlite::params_from_iter([*at, *id].iter().chain(sums)))?;
-            }
+        let (mut daily, mut circles) = (HashMap::new(), HashMap::new());
+        for ((hour, scope), (circle, sums)) in &self.hourly {
+            let day = hour.div_euclid(DAY / HOUR);
+            daily.entry((day, *scope)).or_insert_with(Sums::default).add(sums);
+            circles.entry((day, *circle)).or_insert_with(Sums::default).add(sums);
         }
+        roll(self.database, "hourly", "scope", self.hourly.iter().map(|(at, (_, sums))| (at, sums)))?;
+        roll(self.database, "daily", "scope", daily.iter())?;
+        roll(self.database, "daily_circle", "circle", circles.iter())?;
         Ok((self.records, self.interrupted))
     }
 }
 
-/// A record but for its scope, in numbers of the database.
-struct Details<'d> {
-    call: i64,
-    at: i64,
-    asked: i64,
-    dialect: i64,
-    credential: i64,
-    prices: i64,
-    session: &'d str,
-    user: &'d str,
-    usage: Usage,
-    cost: Pico,
-    status: u16,
-    end: End,
-    attempts: u16,
-    latency: u32,
-    first: Option<u32>,
-    flags: Flags,
-}
-
-impl Details<'_> {
-    fn sums(&self) -> Sums {
-        let cost = money(self.cost);
-        if self.flags.has(Flags::FAILED_ATTEMPT) {
-            return Sums([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, cost, 0]);
-        }
-        let Usage { input, cache_read, cache_write, cache_write_1h, cache_write_12h, output, reasoning, .. } =
-            self.usage;
-        let is = |flag| i64::from(self.flags.has(flag));
-        let (charged, saved) = if self.flags.has(Flags::CACHED) { (0, cost) } else { (cost, 0) };
-        let estimated = is(Flags::ESTIMATED);
-        Sums([
-            1,
-            integer(input),
-            integer(cache_read),
-            integer(cache_write.saturating_add(cache_write_12h)),
-            integer(cache_write_1h),
-            integer(output),
-            integer(reasoning),
-            charged,
-            estimated,
-            charged * estimated,
-            is(Flags::UNPRICED),
-            is(Flags::INTERRUPTED),
-            0,
-            0,
-            saved,
-        ])
+/// Adds to a roll-up.
+fn roll<'s>(
+    database: &Connection,
+    table: &str,
+    what: &str,
+    rolled: impl Iterator<Item = (&'s (i64, i64), &'s Sums)>,
+) -> Result<()> {
+    let added: Vec<String> = COLUMNS.iter().map(|name| format!("{name} = {name} + excluded.{name}")).collect();
+    let places: Vec<String> = (1..=COLUMNS.len() + 2).map(|n| format!("?{n}")).collect();
+    let mut upsert = database.prepare_cached(&format!(
+        "INSERT INTO {table} VALUES ({}) ON CONFLICT (at, {what}) DO UPDATE SET {}",
+        places.join(", "),
+        added.join(", ")
+    ))?;
+    for ((at, id), Sums(sums)) in rolled {
+        upsert.execute(rusqlite::params_from_iter([*at, *id].iter().chain(sums)))?;
     }
+    Ok(())
 }
 
 impl Sums {
@@ -414,52 +366,20 @@ fn opened(row: &Row<'_>) -> Result<(i64, Open)> {
     Ok((row.get("call")?, open))
 }
 
-/// Uses of server tools, where there are any: few calls have some.
-fn tools(usage: &Usage) -> Option<String> {
-    let Usage { web_search, web_fetch, map_search, file_search, code_execution, image_generation, other_tools, .. } =
-        *usage;
-    let uses = [
-        ("web_search", web_search),
-        ("web_fetch", web_fetch),
-        ("map_search", map_search),
-        ("file_search", file_search),
-        ("code_execution", code_execution),
-        ("image_generation", image_generation),
-        ("other", other_tools),
-    ];
-    let said: Vec<String> =
-        uses.iter().filter(|(_, count)| *count > 0).map(|(name, count)| format!("{name}={count}")).collect();
-    (!said.is_empty()).then(|| said.join(" "))
-}
-
-/// The price class: the tier, `+ 16` if fast, `+ 32` if in the US.
-fn class(usage: &Usage) -> u8 {
-    use crate::protocol::usage::Tier;
-    let tier = match usage.tier {
-        Tier::Unsaid => 0,
-        Tier::Standard => 1,
-        Tier::Batch => 2,
-        Tier::Flex => 3,
-        Tier::Priority => 4,
-        Tier::Other => 5,
-    };
-    tier + 16 * u8::from(usage.fast) + 32 * u8::from(usage.us)
-}
-
-fn text(text: &str) -> Option<&str> {
+pub(super) fn text(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
 
 /// SQLite's integers are signed; nothing that we count comes near.
-fn integer(n: u64) -> i64 {
+pub(super) fn integer(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
-fn money(cost: Pico) -> i64 {
+pub(super) fn money(cost: Pico) -> i64 {
     integer(cost.pico())
 }
 
 /// A call's number: all its bits matter, and no order.
-const fn number(call: u64) -> i64 {
+pub(super) const fn number(call: u64) -> i64 {
     call.cast_signed()
 }

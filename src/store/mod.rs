@@ -10,6 +10,7 @@
 mod batch;
 mod names;
 pub mod report;
+mod row;
 mod schema;
 pub mod sums;
 mod tail;

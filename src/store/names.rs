@@ -3,9 +3,11 @@
 //! Invariant: a number that is remembered here is in the database; whoever rolls a transaction back forgets all of them. The
 //! empty text is 0. Texts that come from requests (models) may not fill the table: beyond [`MOST`] they are `(other)`.
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use rusqlite::{Connection, OptionalExtension, Result, params};
+
+use crate::journal::frame::Local;
+use crate::journal::segment::Segment;
 
 /// Texts in the table, before those of requests are told apart no longer.
 const MOST: i64 = 200_000;
@@ -24,6 +26,10 @@ pub struct Scope {
     pub model: i64,
 }
 
+/// What the numbers of one file are in the database; 0: not asked yet.
+#[derive(Debug, Default)]
+pub struct Ids(Vec<i64>);
+
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Names {
@@ -38,9 +44,24 @@ impl Names {
         self.scopes.clear();
     }
 
-    /// The number of a name of the configuration, of an agent, and the like.
-    pub fn of(&mut self, database: &Connection, text: &str) -> Result<i64> {
-        self.number(database, text, false)
+    /// The number of a name of the configuration, of an agent, and the like, by its number in a file.
+    pub fn of(&mut self, database: &Connection, segment: &Segment, ids: &mut Ids, local: Local) -> Result<i64> {
+        let at = local.0 as usize;
+        if let Some(known) = ids.0.get(at).filter(|known| **known != 0) {
+            return Ok(*known);
+        }
+        let text = segment.name(local);
+        let id = self.number(database, text, false)?;
+        // A text of the file's, so the list is no longer than the file's own.
+        if !text.is_empty() {
+            if ids.0.len() <= at {
+                ids.0.resize(at + 1, 0);
+            }
+            if let Some(place) = ids.0.get_mut(at) {
+                *place = id;
+            }
+        }
+        Ok(id)
     }
 
     /// The number of what a request has brought.

@@ -14,7 +14,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::Failure;
 use super::batch::Batch;
-use super::names::Names;
+use super::names::{Ids, Names};
 use crate::journal::health::Health;
 use crate::journal::run::Run;
 use crate::journal::segment::Segment;
@@ -25,6 +25,7 @@ const BATCH: usize = 20_000;
 /// A file that is being read.
 struct Reading {
     segment: Segment,
+    ids: Ids,
     /// How much of it was no frame when that was last told.
     damaged: u64,
 }
@@ -120,27 +121,29 @@ impl Tail {
     ) -> Result<(Vec<Stand>, bool), Failure> {
         // Another process may write too (one that hands over): then a transaction that begins by reading could not go on.
         let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut batch = Batch::new(&transaction, &mut self.names);
+        let mut batch = Batch::new(&transaction, &mut self.names, run)?;
         let (mut stands, mut room, mut damaged) = (Vec::new(), BATCH, 0);
         for (core, sequence, path, complete) in files {
             if room == 0 {
                 break;
             }
             let Some(reading) = open(&mut self.reading, &transaction, run, (*core, *sequence), path)? else { continue };
-            let begun = reading.segment.position();
+            let Reading { segment, ids, damaged: told } = reading;
+            let begun = segment.position();
             let mut ended = false;
             while room > 0 {
-                let Some(parsed) = reading.segment.next(*complete).map_err(Failure::File)? else {
+                let Some(parsed) = segment.next(*complete).map_err(Failure::File)? else {
                     ended = true;
                     break;
                 };
                 room -= 1;
-                if let Some(frame) = reading.segment.frame(parsed) {
-                    batch.take(run, &reading.segment, frame)?;
+                if !batch.take(segment, ids, segment.body(parsed))? {
+                    segment.spoilt(parsed);
                 }
             }
-            let position = reading.segment.position();
-            damaged += reading.segment.damaged() - std::mem::replace(&mut reading.damaged, reading.segment.damaged());
+            batch.leave(segment, ids)?;
+            let position = segment.position();
+            damaged += segment.damaged() - std::mem::replace(told, segment.damaged());
             let done = ended && *complete;
             if position > begun || done {
                 stands.push(Stand { core: *core, sequence: *sequence, path: path.clone(), position, done });
@@ -148,7 +151,7 @@ impl Tail {
         }
         let full = room == 0;
         if over && !full {
-            batch.interrupt(run)?;
+            batch.interrupt()?;
         }
         let (records, interrupted) = batch.finish()?;
         let mut stood = transaction.prepare_cached("INSERT OR REPLACE INTO segment VALUES (?1, ?2, ?3, ?4)")?;
@@ -207,7 +210,7 @@ fn open<'r>(
         match Segment::open(path, position) {
             Ok(segment) => {
                 let damaged = segment.damaged();
-                reading.insert(path.to_owned(), Reading { segment, damaged });
+                reading.insert(path.to_owned(), Reading { segment, ids: Ids::default(), damaged });
             }
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) if error.kind() == ErrorKind::InvalidData => {

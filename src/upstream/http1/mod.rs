@@ -37,7 +37,6 @@ pub struct Conn {
     unread: Bytes,
     keep_alive: bool,
     /// The others of this core have had their turn before the request is written.
-    stood_back: bool,
     interim: u8,
     /// Where it leads.
     pub origin: Arc<Origin>,
@@ -85,7 +84,6 @@ impl Conn {
             gathering: Gathering::default(),
             unread: Bytes::new(),
             keep_alive: false,
-            stood_back: false,
             interim: 0,
             origin,
             served: 0,
@@ -96,7 +94,6 @@ impl Conn {
     /// Begins a request. To be followed by [`poll_head`](Self::poll_head).
     pub fn send(&mut self, request: Outgoing) {
         self.outgoing = request;
-        self.stood_back = false;
         self.interim = 0;
     }
 
@@ -121,13 +118,6 @@ impl Conn {
                     }
                 }
                 Poll::Pending if self.outgoing.is_settled() => return Poll::Pending,
-                // The other requests of this core that are ready are read first, and then all are written one right after the
-                // other: a provider on the same machine is woken once for them instead of once for each, and the cost of
-                // waking it is ours. With nobody else ready this is one more poll.
-                Poll::Pending if !std::mem::replace(&mut self.stood_back, true) => {
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
                 // A socket that takes no more may still hold an answer that says why; so then it is read once more.
                 Poll::Pending => {
                     if ready!(self.outgoing.poll_write(&mut self.io, cx)).is_ok() {
