@@ -4,7 +4,7 @@
 //! page in a browser cannot reach it: a request with an `Origin` is refused, and while it listens on loopback so is one
 //! whose `Host` is not loopback (a name that was rebound to 127.0.0.1).
 
-mod money;
+pub mod money;
 
 use std::fmt::Write as _;
 use std::future::Future;

@@ -11,13 +11,21 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use serde_json::Value;
+use tollgate::admin::money;
 use tollgate::agent::Agent;
 use tollgate::config::{self, Loaded};
 use tollgate::error::Kind;
+use tollgate::error::limit::{Full, Level, LimitError, Measure, Period};
+use tollgate::journal::health::Health;
+use tollgate::ledger::Ledger;
+use tollgate::ledger::account::Now;
+use tollgate::ledger::rules::{BudgetRule, Mode, Rules};
+use tollgate::money::Pico;
 use tollgate::protocol::Dialect;
 use tollgate::protocol::usage::Usage;
-use tollgate::telemetry::metrics::{Metrics, OUTCOMES};
+use tollgate::telemetry::metrics::{Metrics, OUTCOMES, Spent};
 
 fn place(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -163,7 +171,28 @@ fn page() -> String {
     cells.first_content.record(Duration::from_millis(1));
     cells.duration.record(Duration::from_millis(1));
     metrics.core(0).refused(Kind::Internal, Agent::Other);
-    metrics.render()
+    let full = Full {
+        level: Level::Team,
+        name: "t".into(),
+        measure: Measure::Requests,
+        limit: 1,
+        left: 0,
+        wanted: 1,
+        window: Duration::from_secs(1),
+        retry_after: None,
+        resets_at: None,
+    };
+    metrics.core(0).limited(&LimitError::Full(Box::new(full)));
+    let spent =
+        Spent { usage: &Usage { input: 1, ..Usage::default() }, cost: Pico::DOLLAR, estimated: false, unpriced: false };
+    metrics.team(&Arc::from("t")).spent(Agent::Other, 0, &spent);
+    metrics.owner(&Arc::from("o")).spent(Agent::Other, 0, &spent);
+    let (ledger, now) = (Ledger::default(), Now { mono: 0, unix: 0 });
+    let account = ledger.accounts.account(Level::Team, &Arc::from("t"));
+    let budget =
+        BudgetRule { cap: Pico::DOLLAR, period: Period::Day, zone: TimeZone::UTC, mode: Mode::Learned, warn_at: 80 };
+    account.configure(now, &Rules { windows: Vec::new(), concurrent: Some(1), budgets: vec![budget] });
+    [metrics.render(), money::accounts(&ledger, now), money::journal(&Health::default())].concat()
 }
 
 /// Sample names -> labels.

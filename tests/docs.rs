@@ -6,9 +6,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use tollgate::admin::money;
 use tollgate::agent::Agent;
 use tollgate::config::load_text;
 use tollgate::error::Kind;
+use tollgate::journal::health::Health;
+use tollgate::ledger::Ledger;
+use tollgate::ledger::account::Now;
 use tollgate::protocol::Dialect;
 use tollgate::telemetry::metrics::Metrics;
 
@@ -62,7 +66,9 @@ fn every_metric_that_is_named_exists() {
     let metrics = Metrics::new(1);
     let series = metrics.route(&Arc::from("p"), &Arc::from("m"));
     series.cells(Agent::Other, Dialect::Chat, 0).answered(200);
-    let page = metrics.render();
+    let now = Now { mono: 0, unix: 0 };
+    let page =
+        [metrics.render(), money::accounts(&Ledger::default(), now), money::journal(&Health::default())].concat();
     let mut named = 0;
     for text in [README, DEPLOY] {
         for rest in text.split("`tollgate_").skip(1) {

@@ -190,6 +190,8 @@ const FIXED: &[Fixed] = &[
     ("a key that an operator chose, at least, in characters", "config/compile/key.rs", "MIN_CHARACTERS", Count),
     ("between two looks at files that changed unseen", "config/watch.rs", "POLL", Time),
     ("targets with series of their own in the metrics", "telemetry/metrics.rs", "MAX_ROUTES", Count),
+    ("teams, and owners, with series of their own", "telemetry/metrics/spend.rs", "MAX_NAMES", Count),
+    ("accounts whose budgets and limits are in the metrics", "admin/money.rs", "MOST", Count),
     ("a buffer of the access log", "telemetry/access_log.rs", "BUFFER", Bytes),
     ("such buffers waiting, then lines are dropped", "telemetry/access_log.rs", "QUEUE", Count),
     ("refusals at shutdown before idle connections close", "worker.rs", "GRACE", Time),

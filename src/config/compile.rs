@@ -33,6 +33,7 @@ use super::{Env, Startup};
 use crate::agent::Agent;
 use crate::price::Book;
 use crate::protocol::Dialect;
+use crate::snapshot::keyring::Spending;
 use crate::snapshot::live::Prepared;
 use crate::snapshot::{ClientTimeouts, Limits, Snapshot};
 use crate::telemetry::metrics::Metrics;
@@ -138,6 +139,11 @@ impl Draft {
         if let Some(chosen) = self.unmetered {
             chosen.bind(&mut snapshot, metrics);
         }
+        let nobody = Arc::from("");
+        snapshot.keyring.bind(|key| Spending {
+            team: metrics.team(key.team.as_ref().unwrap_or(&nobody)),
+            owner: metrics.owner(key.owner.as_ref().unwrap_or(&nobody)),
+        });
         snapshot
     }
 }

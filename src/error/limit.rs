@@ -24,8 +24,14 @@ pub enum Level {
 }
 
 impl Level {
-    /// Every level, from the narrowest to the widest.
+    /// Every level, from the narrowest to the widest, in the order of their discriminants.
     pub const ALL: [Self; 6] = [Self::Key, Self::Owner, Self::Team, Self::Agent, Self::Organisation, Self::Model];
+
+    /// Position in [`Level::ALL`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
 
     /// As written in metrics, logs and records.
     #[must_use]
@@ -57,8 +63,14 @@ pub enum Measure {
 }
 
 impl Measure {
-    /// Every measure.
+    /// Every measure, in the order of their discriminants.
     pub const ALL: [Self; 5] = [Self::Requests, Self::InputTokens, Self::OutputTokens, Self::Tokens, Self::Concurrent];
+
+    /// Position in [`Measure::ALL`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
 
     /// As written in the configuration, metrics and logs.
     #[must_use]

@@ -19,8 +19,9 @@ use crate::money::Pico;
 use crate::price::{Gaps, Priced, Rates, whole_input};
 use crate::protocol::estimate;
 use crate::protocol::usage::Usage;
+use crate::snapshot::keyring::Spending;
 use crate::snapshot::routes::Target;
-use crate::telemetry::metrics::{Cells, CoreCells};
+use crate::telemetry::metrics::{Cells, CoreCells, Spent};
 
 /// When a call that could not be written down should come back.
 const RETRY: Duration = Duration::from_secs(5);
@@ -121,6 +122,11 @@ impl Debt {
         cells.cost.fetch_add(priced.cost.pico(), Relaxed);
         cells.estimated.fetch_add(u64::from(estimated), Relaxed);
         cells.unpriced.fetch_add(u64::from(unpriced), Relaxed);
+        if let Some(Spending { team, owner }) = self.call.key().spending.as_ref().filter(|_| self.is_recorded()) {
+            let spent = Spent { usage: &usage, cost: priced.cost, estimated, unpriced };
+            team.spent(self.call.agent, self.core.index, &spent);
+            owner.spent(self.call.agent, self.core.index, &spent);
+        }
         let fare = self.call.rules.fare(self.route);
         let provider = place.and_then(|place| fare.providers.get(place)).copied().unwrap_or_default();
         let ending = Ending {

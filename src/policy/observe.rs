@@ -22,6 +22,7 @@ use crate::call::{Arrival, Trail};
 use crate::error::{Error, Fault};
 use crate::message::Response;
 use crate::protocol::Endpoint;
+use crate::snapshot::keyring::Spending;
 
 /// See the module.
 #[derive(Debug, Clone)]
@@ -114,6 +115,17 @@ impl Watch {
     }
 }
 
+impl Watch {
+    /// A limit or a budget refused it: that is the team's and the owner's to see.
+    fn limited(&self) {
+        let spending = self.trail.caller.get().and_then(|(rules, key)| rules.keyring.key(*key).spending.as_ref());
+        if let Some(Spending { team, owner }) = spending {
+            team.refused(self.trail.agent, self.core.index);
+            owner.refused(self.trail.agent, self.core.index);
+        }
+    }
+}
+
 impl Drop for Watch {
     fn drop(&mut self) {
         let cells = self.core.metrics.core(self.core.index);
@@ -123,6 +135,10 @@ impl Drop for Watch {
         }
         if let Some(error) = self.trail.refused.get() {
             cells.refused(error.kind(), self.trail.agent);
+            if let Error::Limit(limit) = error {
+                cells.limited(limit);
+                self.limited();
+            }
             log(&self.trail, error);
         }
         self.core.access_log.write(|out, stamp| record::write(out, stamp, &self.trail, self.status));

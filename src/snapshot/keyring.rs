@@ -11,7 +11,7 @@ use crate::agent::Agent;
 use crate::snapshot::KeyId;
 use crate::snapshot::routes::Pattern;
 use crate::telemetry::access_log::Written;
-use crate::telemetry::metrics::UnmeteredSeries;
+use crate::telemetry::metrics::{Spender, UnmeteredSeries};
 
 /// SHA-256 of a key.
 pub type Digest = [u8; 32];
@@ -58,6 +58,17 @@ pub struct Key {
     pub expires: Option<Moment>,
     /// Where its calls that cannot be counted are numbered at least; `None`: it may make none.
     pub unmetered: Option<Arc<UnmeteredSeries>>,
+    /// Where what its calls use is counted. `None` until counters are bound.
+    pub spending: Option<Spending>,
+}
+
+/// Whose counters a key's calls count in.
+#[derive(Debug)]
+pub struct Spending {
+    /// The team's.
+    pub team: Arc<Spender>,
+    /// The owner's.
+    pub owner: Arc<Spender>,
 }
 
 impl Key {
@@ -83,6 +94,13 @@ impl Keyring {
     pub fn allow_unmetered(&mut self, id: KeyId, series: impl FnOnce(&Key) -> Arc<UnmeteredSeries>) {
         if let Some(key) = self.keys.get_mut(id.0 as usize) {
             key.unmetered = Some(series(key));
+        }
+    }
+
+    /// Says where what each key's calls use is counted.
+    pub fn bind(&mut self, spending: impl Fn(&Key) -> Spending) {
+        for key in &mut self.keys {
+            key.spending = Some(spending(key));
         }
     }
 

@@ -5,8 +5,10 @@
 //! and live as long as the process, so a reload resets nothing.
 
 pub(super) mod render;
+mod spend;
 
 pub use render::write_labels as labels;
+pub use spend::{Spender, Spenders, Spent};
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -14,6 +16,7 @@ use std::time::Duration;
 
 use crate::agent::Agent;
 use crate::error::Kind;
+use crate::error::limit::{Level, LimitError, Measure};
 use crate::field;
 use crate::money::Pico;
 use crate::protocol::Dialect;
@@ -30,6 +33,16 @@ const VOICES: usize = Agent::ALL.len() * Dialect::ALL.len();
 pub const TOKEN_KINDS: [&str; 6] = ["input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning"];
 /// How an answer ended, as labels, in the order of [`Cells::outcomes`].
 pub const OUTCOMES: [&str; 5] = ["complete", "client_left", "upstream_cut", "upstream_idle", "unfinished"];
+/// What may be bounded, as labels: the measures of limits, then money.
+const BOUNDS: [&str; Measure::ALL.len() + 1] = {
+    let mut labels = ["budget"; Measure::ALL.len() + 1];
+    let mut n = 0;
+    while n < Measure::ALL.len() {
+        labels[n] = Measure::ALL[n].label();
+        n += 1;
+    }
+    labels
+};
 const STATUSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// All families of this process.
@@ -38,6 +51,8 @@ pub struct Metrics {
     routes: Mutex<Vec<Arc<RouteSeries>>>,
     limited: Mutex<Vec<(Arc<str>, Arc<AtomicU64>)>>,
     unmetered: Mutex<Vec<Arc<UnmeteredSeries>>>,
+    teams: Spenders,
+    owners: Spenders,
     cores: Box<[CoreCells]>,
     /// The reload families.
     pub reload: Reload,
@@ -115,6 +130,8 @@ pub struct CoreCells {
     /// Budgets of which a warning was due.
     pub budget_warnings: AtomicU64,
     refusals: [[AtomicU64; Agent::ALL.len()]; Kind::ALL.len()],
+    /// By what is bounded, with budgets last.
+    limited: [[AtomicU64; BOUNDS.len()]; Level::ALL.len()],
 }
 
 /// The counters of one target: provider and configured model name.
@@ -174,6 +191,8 @@ impl Metrics {
             routes: Mutex::default(),
             limited: Mutex::default(),
             unmetered: Mutex::default(),
+            teams: Spenders::default(),
+            owners: Spenders::default(),
             cores,
             reload: Reload::default(),
             open_files_limit: AtomicU64::new(0),
@@ -240,6 +259,18 @@ impl Metrics {
         series
     }
 
+    /// What a team has used; the same counters for the same name, which is empty for keys without one.
+    #[must_use]
+    pub fn team(&self, name: &Arc<str>) -> Arc<Spender> {
+        self.teams.named(name, self.cores.len())
+    }
+
+    /// What an owner has used; the same counters for the same name, which is empty for keys without one.
+    #[must_use]
+    pub fn owner(&self, name: &Arc<str>) -> Arc<Spender> {
+        self.owners.named(name, self.cores.len())
+    }
+
     /// How many cores there are.
     #[must_use]
     pub fn cores(&self) -> u64 {
@@ -269,6 +300,7 @@ impl Default for CoreCells {
             overshoot: AtomicU64::new(0),
             budget_warnings: AtomicU64::new(0),
             refusals: [const { [const { AtomicU64::new(0) }; Agent::ALL.len()] }; Kind::ALL.len()],
+            limited: [const { [const { AtomicU64::new(0) }; BOUNDS.len()] }; Level::ALL.len()],
         }
     }
 }
@@ -277,6 +309,16 @@ impl CoreCells {
     /// Counts a refusal.
     pub fn refused(&self, kind: Kind, agent: Agent) {
         self.refusals[kind.index()][agent.index()].fetch_add(1, Relaxed);
+    }
+
+    /// Counts whose limit or budget it was, where it was anybody's.
+    pub fn limited(&self, by: &LimitError) {
+        let (level, bound) = match by {
+            LimitError::Full(full) => (full.level, full.measure.index()),
+            LimitError::BudgetSpent(spent) => (spent.level, BOUNDS.len() - 1),
+            LimitError::Unpriced { .. } | LimitError::Repeated { .. } => return,
+        };
+        self.limited[level.index()][bound].fetch_add(1, Relaxed);
     }
 }
 
@@ -293,19 +335,22 @@ impl RouteSeries {
 impl Cells {
     /// Counts an answer's tokens.
     pub fn add_usage(&self, usage: &Usage) {
-        let kinds =
-            [usage.input, usage.cache_read, usage.cache_write, usage.cache_write_1h, usage.output, usage.reasoning];
-        for (cell, tokens) in self.tokens.iter().zip(kinds) {
-            if tokens > 0 {
-                cell.fetch_add(tokens, Relaxed);
-            }
-        }
+        add_tokens(&self.tokens, usage);
     }
 
     /// Counts an answer by its status.
     pub fn answered(&self, status: u16) {
         let class = usize::from(status / 100).clamp(1, 5) - 1;
         self.requests[class].fetch_add(1, Relaxed);
+    }
+}
+
+fn add_tokens(cells: &[AtomicU64; TOKEN_KINDS.len()], usage: &Usage) {
+    let kinds = [usage.input, usage.cache_read, usage.cache_write, usage.cache_write_1h, usage.output, usage.reasoning];
+    for (cell, tokens) in cells.iter().zip(kinds) {
+        if tokens > 0 {
+            cell.fetch_add(tokens, Relaxed);
+        }
     }
 }
 

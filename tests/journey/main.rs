@@ -8,6 +8,7 @@ mod keys;
 mod named;
 mod overhead;
 mod scripted;
+mod spending;
 mod standing;
 mod stored;
 mod surface;

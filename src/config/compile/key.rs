@@ -64,6 +64,7 @@ pub fn keyring(cx: &mut Context<'_>, list: &[At<schema::Key>], models: &Models) 
             models: self::patterns(cx, entry, patterns, models, &mut words),
             expires,
             unmetered: None,
+            spending: None,
         };
         let digest = key_digest(cx, entry, given, secret.as_ref(), sha256.as_ref());
         let id = keyring.push(key);

@@ -20,6 +20,8 @@ impl Metrics {
             page.line("tollgate_provider_calls", &[("provider", provider)], calls.load(Relaxed));
         }
         self.render_unmetered(&mut page);
+        self.teams.render("team", &mut page);
+        self.owners.render("owner", &mut page);
         let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner).clone();
         render_routes(&mut page, &routes);
         page.text
@@ -148,6 +150,20 @@ impl Metrics {
                 }
             }
         }
+        const LIMITED: &str = "tollgate_limit_refusals_total";
+        page.family(
+            LIMITED,
+            "counter",
+            "Requests that a limit or a budget refused, by whose it is and what it bounds.",
+        );
+        for level in Level::ALL {
+            for (bound, label) in BOUNDS.iter().enumerate() {
+                let n: u64 = self.cores.iter().map(|c| c.limited[level.index()][bound].load(Relaxed)).sum();
+                if n > 0 {
+                    page.line(LIMITED, &[("level", level.label()), ("bound", label)], n);
+                }
+            }
+        }
     }
 }
 
@@ -213,7 +229,7 @@ fn render_routes(page: &mut Page, routes: &[Arc<RouteSeries>]) {
     single(page, "tollgate_unpriced_answers_total", "Answers of which something has no price.", |c| &c.unpriced);
     page.family("tollgate_cost_micro_dollars_total", "counter", "What answers cost, in millionths of a dollar.");
     for voice in &voices {
-        let micro = Pico::new(voice.sum(|c| &c.cost)).micro();
+        let micro = spend::micro(voice.cores.iter().map(|c| u128::from(c.cost.load(Relaxed))).sum());
         page.line("tollgate_cost_micro_dollars_total", &voice.labels, micro);
     }
     histograms(
@@ -252,12 +268,12 @@ type CellAt = fn(&Cells, usize) -> &AtomicU64;
 
 /// A page in Prometheus' text format.
 #[derive(Default)]
-struct Page {
+pub(super) struct Page {
     text: String,
 }
 
 impl Page {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
+    pub fn family(&mut self, name: &str, kind: &str, help: &str) {
         let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
 
@@ -266,7 +282,7 @@ impl Page {
         let _ = writeln!(self.text, "{name} {value}");
     }
 
-    fn line(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
+    pub fn line(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
         self.text.push_str(name);
         write_labels(&mut self.text, labels);
         let _ = writeln!(self.text, " {value}");
