@@ -263,7 +263,9 @@ pub struct Owed {
     pub hold: Pico,
     /// The prices of the plan's first target; `None` where nobody says, or nothing is charged.
     pub rates: Option<Arc<Rates>>,
-    /// Which of the route's targets that is.
+    /// When it was admitted, in milliseconds since 1970.
+    pub millis: u64,
+    /// Which of the route's targets those prices are of.
     pub first: Option<u16>,
 }
 
@@ -492,15 +494,16 @@ impl Outcome {
 
 /// Unique per process run and, with overwhelming likelihood, anywhere.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct RequestId([u8; 20]);
+pub struct RequestId {
+    number: u64,
+    text: [u8; 20],
+}
 
 impl RequestId {
     /// The number in it.
     #[must_use]
-    pub fn number(&self) -> u64 {
-        let digit =
-            |byte: &u8| u64::from(if byte.is_ascii_digit() { byte - b'0' } else { (byte - b'a').wrapping_add(10) });
-        self.0[4..].iter().fold(0, |n, byte| n << 4 | digit(byte))
+    pub const fn number(&self) -> u64 {
+        self.number
     }
 
     /// `tgr_` and 16 hexadecimal digits.
@@ -511,14 +514,14 @@ impl RequestId {
         for (i, digit) in text[4..].iter_mut().enumerate() {
             *digit = HEX[(n >> (60 - 4 * i) & 15) as usize];
         }
-        Self(text)
+        Self { number: n, text }
     }
 
     /// As text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         // Only ASCII is ever put in.
-        std::str::from_utf8(&self.0).unwrap_or_default()
+        std::str::from_utf8(&self.text).unwrap_or_default()
     }
 }
 

@@ -23,6 +23,9 @@ pub const MOST: usize = 4 << 20;
 /// From here on no new calls are written down, so that those under way find room for their end.
 const RESERVE: usize = 2 << 20;
 
+/// Names of one record.
+const NAMES: usize = 9;
+
 /// See the module. Shared by a core and the thread that syncs.
 #[derive(Debug)]
 pub struct Seat {
@@ -41,6 +44,8 @@ struct Inner {
     written: u64,
     /// A bit per name: whether it is in the file, or in the buffer for it.
     named: Vec<u64>,
+    /// The names of the record before: most calls have the same.
+    last: [Name; NAMES],
     /// Files that have something which may not have reached the disk.
     unsynced: Vec<Arc<File>>,
     dirty: bool,
@@ -54,6 +59,7 @@ impl Seat {
             file: None,
             written: 0,
             named: Vec::new(),
+            last: [Name::NONE; NAMES],
             unsynced: Vec::new(),
             dirty: false,
             sets: Sets::default(),
@@ -157,8 +163,13 @@ impl Inner {
         if self.buffer.capacity() == 0 {
             self.buffer.reserve_exact(USUAL);
         }
-        for name in names {
-            self.say(*name);
+        if self.last.get(..names.len()) != Some(names) {
+            for name in names {
+                self.say(*name);
+            }
+            if let Some(last) = self.last.get_mut(..names.len()) {
+                last.copy_from_slice(names);
+            }
         }
         let Self { buffer, sets, .. } = self;
         write(buffer, sets);
@@ -239,6 +250,7 @@ impl Inner {
         self.unsynced.extend(self.file.take());
         self.dirty = false;
         self.named.fill(0);
+        self.last = [Name::NONE; NAMES];
         seat.sequence.fetch_add(1, SeqCst);
     }
 }

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::account::{Account, Now, Taken, Tokens, Wanted, Warning};
-use super::bound::Bound;
 use crate::error::limit::LimitError;
 use crate::money::Pico;
 
@@ -21,13 +20,19 @@ const INLINE: usize = 6;
 /// A growing hold grows by a part of what it is: so many of them.
 const STRIDE: u64 = 4;
 
-/// See the module.
+/// See the module. Small, for it is handed on by value with its call.
 #[must_use = "dropping it settles the call as interrupted"]
 #[derive(Debug)]
 pub struct Receipt {
+    at: Now,
+    held: Option<Box<Held>>,
+}
+
+/// What is held for a call that some account bounds.
+#[derive(Debug)]
+struct Held {
     lines: SmallVec<[(Arc<Account>, Taken); INLINE]>,
     wanted: Wanted,
-    at: Now,
     cost: Pico,
     tokens: Tokens,
     /// Up to where the cost may go before more must be held.
@@ -71,28 +76,24 @@ pub fn reserve<'a>(
             }
         }
     }
+    if lines.is_empty() {
+        return Ok(Receipt::free(now));
+    }
     let reach = lines.iter().map(|(_, taken)| taken.held()).min().unwrap_or(Pico::MAX);
-    Ok(Receipt { lines, wanted: *wanted, at: now, cost: Pico::ZERO, tokens: Tokens::default(), reach })
+    let held = Held { lines, wanted: *wanted, cost: Pico::ZERO, tokens: Tokens::default(), reach };
+    Ok(Receipt { at: now, held: Some(Box::new(held)) })
 }
 
 impl Receipt {
     /// Of a call that no account bounds.
     pub const fn free(now: Now) -> Self {
-        let nothing = Bound::exact(0);
-        Self {
-            lines: SmallVec::new_const(),
-            wanted: Wanted { cost: nothing, input: nothing, output: nothing },
-            at: now,
-            cost: Pico::ZERO,
-            tokens: Tokens { input: 0, output: 0 },
-            reach: Pico::MAX,
-        }
+        Self { at: now, held: None }
     }
 
-    /// Whether any account bounds the call.
+    /// Whether no account bounds the call.
     #[must_use]
-    pub fn is_free(&self) -> bool {
-        self.lines.is_empty()
+    pub const fn is_free(&self) -> bool {
+        self.held.is_none()
     }
 
     /// When the call was admitted: the time of its record, whose period it is charged to.
@@ -103,36 +104,38 @@ impl Receipt {
 
     /// What is held for it, on the account where it is least; beyond, [`Receipt::extend`] must be asked.
     #[must_use]
-    pub const fn reach(&self) -> Pico {
-        self.reach
+    pub fn reach(&self) -> Pico {
+        self.held.as_ref().map_or(Pico::MAX, |held| held.reach)
     }
 
     /// The accounts it is held on.
     pub fn accounts(&self) -> impl Iterator<Item = &Arc<Account>> {
-        self.lines.iter().map(|(account, _)| account)
+        self.held.iter().flat_map(|held| &held.lines).map(|(account, _)| account)
     }
 
     /// What is known so far; an interrupted call is settled with it.
-    pub const fn note(&mut self, cost: Pico, tokens: Tokens) {
-        self.cost = cost;
-        self.tokens = tokens;
+    pub fn note(&mut self, cost: Pico, tokens: Tokens) {
+        if let Some(held) = &mut self.held {
+            (held.cost, held.tokens) = (cost, tokens);
+        }
     }
 
     /// The call is seen to cost so much already: holds more, if it must and can.
     pub fn extend(&mut self, seen: Pico) -> Stretch {
-        self.cost = self.cost.max(seen);
-        if seen < self.reach {
-            return Stretch::Until(self.reach);
+        let Some(held) = &mut self.held else { return Stretch::Until(Pico::MAX) };
+        held.cost = held.cost.max(seen);
+        if seen < held.reach {
+            return Stretch::Until(held.reach);
         }
         // What was passed already must be held; a part beyond it saves asking at every event.
-        let passed = seen.saturating_sub(self.reach);
+        let passed = seen.saturating_sub(held.reach);
         let mut more = passed.saturating_add(Pico::new(seen.pico() / STRIDE)).max(Pico::MICRO);
         // Others take of the same budgets meanwhile: what one account says is free may be gone at the next try.
         for _ in 0..4 {
-            match self.grow(more) {
+            match held.grow(more) {
                 Ok(()) => {
-                    self.reach = self.reach.saturating_add(more);
-                    return Stretch::Until(self.reach);
+                    held.reach = held.reach.saturating_add(more);
+                    return Stretch::Until(held.reach);
                 }
                 Err(free) if free > passed && free >= Pico::MICRO => more = free,
                 Err(_) => break,
@@ -145,10 +148,12 @@ impl Receipt {
     pub fn settle(mut self, cost: Pico, tokens: Tokens) -> Settled {
         self.note(cost, tokens);
         let mut warnings = Vec::new();
-        let overshoot = self.close(Some(&mut warnings));
+        let overshoot = self.held.as_mut().map_or(Pico::ZERO, |held| held.close(Some(&mut warnings)));
         Settled { overshoot, warnings }
     }
+}
 
+impl Held {
     fn grow(&mut self, more: Pico) -> Result<(), Pico> {
         for n in 0..self.lines.len() {
             let (account, taken) = &mut self.lines[n];
@@ -170,7 +175,7 @@ impl Receipt {
     }
 }
 
-impl Drop for Receipt {
+impl Drop for Held {
     fn drop(&mut self) {
         // Nobody is here to pass a warning on: it stays due, and the next settlement tells it.
         self.close(None);

@@ -225,10 +225,9 @@ impl Debt {
 
     fn intent(&self, owed: &Owed) -> Intent<'_> {
         let payers = self.call.rules.payers(self.call.key);
-        let now = owed.receipt.at();
         Intent {
             call: self.trail.id.number(),
-            at: u64::try_from(now.unix).unwrap_or_default().saturating_mul(1_000),
+            at: owed.millis,
             key: payers.key,
             owner: payers.owner,
             team: payers.team,

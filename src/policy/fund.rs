@@ -35,7 +35,8 @@ impl Decide<Planned> for Fund {
     fn decide(&self, planned: Planned) -> Result<Funded, Error> {
         let Planned { trail, call, held, plan } = planned;
         let ledger = &self.0.ledger;
-        let now = ledger.at(trail.at, clock::since_epoch());
+        let since_epoch = clock::since_epoch();
+        let now = ledger.at(trail.at, since_epoch);
         let payers = call.rules.payers(call.key);
         let fare = call.rules.fare(plan.route);
         let agent = payers.agents.as_ref().and_then(|agents| agents[call.agent.index()].as_ref());
@@ -55,7 +56,8 @@ impl Decide<Planned> for Fund {
             }
         };
         let first = plan.order.first().copied();
-        Ok(Funded { trail, call, held, plan, owed: Owed { receipt, hold, rates, first } })
+        let millis = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
+        Ok(Funded { trail, call, held, plan, owed: Owed { receipt, hold, rates, millis, first } })
     }
 }
 

@@ -6,8 +6,8 @@
 use foldhash::{HashMap, HashMapExt};
 use rusqlite::{Connection, Result, Row, params};
 
-use super::names::{Ids, Names, Scope};
-use super::row::{Details, Keeper};
+use super::names::{Ids, Manner, Names, Scope};
+use super::row::{self, Details, class};
 use crate::journal::frame::{self, Frame, Local};
 use crate::journal::segment::Segment;
 use crate::ledger::record::{End, Final, Flags, Intent, Progress, Said};
@@ -71,7 +71,6 @@ pub struct Batch<'b> {
     database: &'b Connection,
     names: &'b mut Names,
     run: &'b str,
-    keeper: Keeper<'b>,
     /// Begun in this batch and still open, by call.
     open: HashMap<i64, Begun>,
     /// Of those, how many nobody has read.
@@ -79,16 +78,16 @@ pub struct Batch<'b> {
     /// By hour and scope: the circle, and what there was.
     hourly: HashMap<(i64, i64), (i64, Sums)>,
     /// Records made.
-    pub records: u64,
+    made: Vec<Details>,
     /// Of those, calls whose end nobody saw.
-    pub interrupted: u64,
+    interrupted: u64,
 }
 
 impl<'b> Batch<'b> {
     /// Of one run's files, in a transaction that has begun.
-    pub fn new(database: &'b Connection, names: &'b mut Names, run: &'b str) -> Result<Self> {
-        let (open, hourly, keeper) = (HashMap::new(), HashMap::new(), Keeper::new(database)?);
-        Ok(Self { database, names, run, keeper, open, unread: 0, hourly, records: 0, interrupted: 0 })
+    pub fn new(database: &'b Connection, names: &'b mut Names, run: &'b str) -> Self {
+        let (open, hourly, made) = (HashMap::new(), HashMap::new(), Vec::new());
+        Self { database, names, run, open, unread: 0, made, hourly, interrupted: 0 }
     }
 
     /// What a frame of a file says, but for its head. Whether it is one.
@@ -199,33 +198,41 @@ impl<'b> Batch<'b> {
             served if served.is_empty() || served == intent.asked => asked,
             served => self.names.of_strange(self.database, served)?,
         };
-        let details = Details {
-            call: number(intent.call),
-            at: integer(intent.at),
+        let manner = Manner {
             asked,
             dialect: self.said(segment, ids, intent.dialect)?,
             credential: self.names.of(self.database, segment, ids, record.credential)?,
             prices: self.names.of(self.database, segment, ids, record.prices)?,
-            session: intent.session,
-            user: intent.user,
-            usage: record.usage,
-            cost: record.cost,
-            status: record.status,
-            end: record.end,
-            attempts: record.attempts,
-            latency: record.latency,
-            first: record.first,
-            flags: record.flags,
+            class: class(&record.usage).into(),
         };
-        self.insert(who, &details)
+        self.insert(
+            who,
+            |scope| Details {
+                call: number(intent.call),
+                at: integer(intent.at),
+                scope,
+                manner: 0,
+                session: intent.session.into(),
+                user: intent.user.into(),
+                usage: record.usage,
+                cost: record.cost,
+                status: record.status,
+                end: record.end,
+                attempts: record.attempts,
+                latency: record.latency,
+                first: record.first,
+                flags: record.flags,
+            },
+            manner,
+        )
     }
 
-    fn insert(&mut self, who: Scope, record: &Details<'_>) -> Result<()> {
+    fn insert(&mut self, who: Scope, record: impl FnOnce(i64) -> Details, manner: Manner) -> Result<()> {
         let (scope, circle) = self.names.scope(self.database, who)?;
-        self.keeper.keep(scope, record)?;
+        let record = Details { manner: self.names.manner(self.database, manner)?, ..record(scope) };
         let rolled = self.hourly.entry((record.at.div_euclid(HOUR), scope));
         rolled.or_insert((circle, Sums::default())).1.add(&record.sums());
-        self.records += 1;
+        self.made.push(record);
         Ok(())
     }
 
@@ -247,32 +254,35 @@ impl<'b> Batch<'b> {
             who.model = asked;
             let unsigned = |n: i64| u64::try_from(n).unwrap_or_default();
             let usage = Usage { input: unsigned(input), output: unsigned(output), ..Usage::default() };
-            let details = Details {
-                call,
-                at,
-                asked,
-                dialect,
-                credential: 0,
-                prices: 0,
-                session: &session,
-                user: &user,
-                usage,
-                cost: Pico::new(unsigned(known)),
-                status: 0,
-                end: End::Interrupted,
-                attempts: 0,
-                latency: 0,
-                first: None,
-                flags: Flags::INTERRUPTED.and(Flags::ESTIMATED),
-            };
-            self.insert(who, &details)?;
+            let manner = Manner { asked, dialect, credential: 0, prices: 0, class: 0 };
+            self.insert(
+                who,
+                |scope| Details {
+                    call,
+                    at,
+                    scope,
+                    manner: 0,
+                    session,
+                    user,
+                    usage,
+                    cost: Pico::new(unsigned(known)),
+                    status: 0,
+                    end: End::Interrupted,
+                    attempts: 0,
+                    latency: 0,
+                    first: None,
+                    flags: Flags::INTERRUPTED.and(Flags::ESTIMATED),
+                },
+                manner,
+            )?;
             self.interrupted += 1;
         }
         Ok(())
     }
 
-    /// Writes what was gathered: roll-ups, and calls that are still open. Before the commit.
-    pub fn finish(self) -> Result<(u64, u64)> {
+    /// Writes what was gathered: records, roll-ups, and calls that are still open. Before the commit.
+    pub fn finish(mut self) -> Result<(u64, u64)> {
+        row::keep(self.database, &mut self.made)?;
         for (call, begun) in &self.open {
             let Begun::Read(open) = begun else { continue };
             let Open { at, who, dialect, asked, session, user, hold, known, input, output } = &**open;
@@ -309,7 +319,7 @@ impl<'b> Batch<'b> {
         roll(self.database, "hourly", "scope", self.hourly.iter().map(|(at, (_, sums))| (at, sums)))?;
         roll(self.database, "daily", "scope", daily.iter())?;
         roll(self.database, "daily_circle", "circle", circles.iter())?;
-        Ok((self.records, self.interrupted))
+        Ok((self.made.len() as u64, self.interrupted))
     }
 }
 

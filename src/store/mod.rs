@@ -40,6 +40,8 @@ const TICK: Duration = Duration::from_millis(200);
 const RETRY: Duration = Duration::from_secs(2);
 /// How often dead processes' journals are looked for: one that handed over to this one ends later.
 const LOOK: Duration = Duration::from_secs(2);
+/// How far the thread stands back behind the cores, as `nice` counts it.
+const NICE: i32 = 10;
 /// Old records that are deleted at one time, so that nobody waits long for it.
 const STEP: u32 = 5_000;
 
@@ -110,6 +112,7 @@ impl Store {
         writer.attempt(false);
         let (stop, stopped) = channel::<()>();
         let thread = std::thread::Builder::new().name("usage-store".to_owned()).spawn(move || {
+            give_way();
             let mut patience = TICK;
             while stopped.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
                 patience = if writer.attempt(false) { TICK } else { RETRY };
@@ -236,6 +239,12 @@ impl Writer {
             Err(error) => tracing::error!(%error, "the usage database is broken, and cannot be moved aside"),
         }
     }
+}
+
+/// Where the cores need all of the machine, this thread gets a tenth of one core beside them: enough to follow, and no request
+/// waits for it. Without leave to do so it is as it was.
+fn give_way() {
+    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE);
 }
 
 fn millis(time: Duration) -> u64 {

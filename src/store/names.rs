@@ -26,6 +26,16 @@ pub struct Scope {
     pub model: i64,
 }
 
+/// How a call was made: what seldom differs from one to the next, as numbers of names, and the price class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Manner {
+    pub asked: i64,
+    pub dialect: i64,
+    pub credential: i64,
+    pub prices: i64,
+    pub class: i64,
+}
+
 /// What the numbers of one file are in the database; 0: not asked yet.
 #[derive(Debug, Default)]
 pub struct Ids(Vec<i64>);
@@ -36,12 +46,14 @@ pub struct Names {
     texts: HashMap<Box<str>, i64>,
     /// Scope -> its number, and its circle's.
     scopes: HashMap<Scope, (i64, i64)>,
+    manners: HashMap<Manner, i64>,
 }
 
 impl Names {
     pub fn forget(&mut self) {
         self.texts.clear();
         self.scopes.clear();
+        self.manners.clear();
     }
 
     /// The number of a name of the configuration, of an agent, and the like, by its number in a file.
@@ -129,6 +141,30 @@ impl Names {
             .query_row(of_some, |row| row.get(0))?;
         self.scopes.insert(scope, (found, circle));
         Ok((found, circle))
+    }
+
+    /// The number of a manner.
+    pub fn manner(&mut self, database: &Connection, manner: Manner) -> Result<i64> {
+        if let Some(known) = self.manners.get(&manner) {
+            return Ok(*known);
+        }
+        if self.manners.len() >= KEPT {
+            self.manners.clear();
+        }
+        let Manner { asked, dialect, credential, prices, class } = manner;
+        let of_all = params![asked, dialect, credential, prices, class];
+        database
+            .prepare_cached(
+                "INSERT OR IGNORE INTO manner (asked, dialect, credential, prices, class) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(of_all)?;
+        let found = database
+            .prepare_cached(
+                "SELECT id FROM manner WHERE (asked, dialect, credential, prices, class) = (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .query_row(of_all, |row| row.get(0))?;
+        self.manners.insert(manner, found);
+        Ok(found)
     }
 }
 

@@ -1,7 +1,8 @@
-//! One record into the table of records.
+//! Records into their table.
 //!
-//! Invariant: what a statement was given stays given until something else is, so a record costs the columns in which it
-//! differs from the one before. Rows keep the order of their time: `id` is milliseconds since 1970 << [`SHIFT`], and a number.
+//! Invariants: rows keep the order of their time, for `id` is milliseconds since 1970 << [`SHIFT`], and a number; those of one
+//! batch go in sorted, so the table grows at its end. What a statement was given stays given until something else is: a record
+//! costs the columns in which it differs from the one before.
 
 use rusqlite::{CachedStatement, Connection, Result};
 
@@ -11,18 +12,21 @@ use crate::money::Pico;
 use crate::protocol::usage::Usage;
 
 /// Columns of a record.
-const COLUMNS: usize = 28;
+const COLUMNS: usize = 20;
+/// Of a record's number, how many bits count the records of one millisecond and batch; those above tell batches apart.
+const COUNTED: u32 = 11;
+/// Odd, so that every number comes in turn, and large, so that it leaves a neighbourhood that is full.
+const STRIDE: i64 = 1_299_709;
 
-/// A record but for its scope, in numbers of the database.
-pub(super) struct Details<'d> {
+/// A record but for who and how, which are numbers of the database.
+#[derive(Debug)]
+pub(super) struct Details {
     pub call: i64,
     pub at: i64,
-    pub asked: i64,
-    pub dialect: i64,
-    pub credential: i64,
-    pub prices: i64,
-    pub session: &'d str,
-    pub user: &'d str,
+    pub scope: i64,
+    pub manner: i64,
+    pub session: Box<str>,
+    pub user: Box<str>,
     pub usage: Usage,
     pub cost: Pico,
     pub status: u16,
@@ -33,7 +37,7 @@ pub(super) struct Details<'d> {
     pub flags: Flags,
 }
 
-impl Details<'_> {
+impl Details {
     /// What it adds to a roll-up.
     pub fn sums(&self) -> Sums {
         let cost = money(self.cost);
@@ -65,14 +69,27 @@ impl Details<'_> {
     }
 }
 
-/// Puts records into the database.
-pub(super) struct Keeper<'b> {
+/// Puts a batch's records into the database.
+pub(super) fn keep(database: &Connection, records: &mut [Details]) -> Result<()> {
+    let Some(first) = records.first() else { return Ok(()) };
+    let mine = first.call & ((1 << (SHIFT - COUNTED)) - 1);
+    records.sort_by_key(|record| record.at);
+    let mut keeper = Keeper::new(database)?;
+    let mut counted = (i64::MIN, 0);
+    for record in records {
+        counted = if counted.0 == record.at { (record.at, counted.1 + 1) } else { (record.at, 0) };
+        keeper.keep(mine << COUNTED | counted.1 & ((1 << COUNTED) - 1), record)?;
+    }
+    Ok(())
+}
+
+struct Keeper<'b> {
     insert: CachedStatement<'b>,
     /// What the statement was given last, for each column that is a number.
     given: [Option<i64>; COLUMNS + 1],
     session: Given,
     user: Given,
-    tools: Given,
+    more: Given,
 }
 
 /// A text that the statement was given last.
@@ -83,65 +100,56 @@ struct Given {
 }
 
 impl<'b> Keeper<'b> {
-    pub(super) fn new(database: &'b Connection) -> Result<Self> {
+    fn new(database: &'b Connection) -> Result<Self> {
         let insert = database.prepare_cached(
             "INSERT OR IGNORE INTO record VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, \
-             ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28)",
+             ?17, ?18, ?19, ?20)",
         )?;
-        let (session, user, tools) = (Given::default(), Given::default(), Given::default());
-        Ok(Self { insert, given: [None; COLUMNS + 1], session, user, tools })
+        let (session, user, more) = (Given::default(), Given::default(), Given::default());
+        Ok(Self { insert, given: [None; COLUMNS + 1], session, user, more })
     }
 
-    pub(super) fn keep(&mut self, scope: i64, record: &Details<'_>) -> Result<()> {
-        let Details { call, at, asked, dialect, credential, prices, usage, cost, .. } = *record;
-        let Usage { input, cache_read, cache_write, cache_write_1h, output, reasoning, cache_write_12h, .. } = usage;
-        let Usage { audio_input, audio_output, image_output, .. } = usage;
+    fn keep(&mut self, number: i64, record: &Details) -> Result<()> {
+        let Usage { input, cache_read, cache_write, cache_write_1h, cache_write_12h, output, reasoning, .. } =
+            record.usage;
         let numbers = [
-            (2, call),
-            (3, scope),
-            (4, asked),
-            (5, dialect),
-            (6, credential),
-            (7, prices),
-            (10, integer(input)),
-            (11, integer(cache_read)),
-            (12, integer(cache_write)),
-            (13, integer(cache_write_1h)),
-            (14, integer(output)),
-            (15, integer(reasoning)),
-            (16, integer(cache_write_12h)),
-            (17, integer(audio_input)),
-            (18, integer(audio_output)),
-            (19, integer(image_output)),
-            (21, class(&usage).into()),
-            (22, money(cost)),
-            (23, record.status.into()),
-            (24, i64::from(record.end as u8)),
-            (25, record.attempts.into()),
-            (26, record.latency.into()),
-            (28, record.flags.0.into()),
+            (2, record.call),
+            (3, record.scope),
+            (4, record.manner),
+            (7, integer(input)),
+            (8, integer(cache_read)),
+            (9, integer(cache_write.saturating_add(cache_write_12h))),
+            (10, integer(cache_write_1h)),
+            (11, integer(output)),
+            (12, integer(reasoning)),
+            (14, money(record.cost)),
+            (15, record.status.into()),
+            (16, i64::from(record.end as u8)),
+            (17, record.attempts.into()),
+            (18, record.latency.into()),
+            (20, record.flags.0.into()),
         ];
         for (column, number) in numbers {
             self.give(column, number)?;
         }
         match record.first {
-            Some(first) => self.give(27, first.into())?,
+            Some(first) => self.give(19, first.into())?,
             None => {
-                self.insert.raw_bind_parameter(27, None::<i64>)?;
-                self.given[27] = None;
+                self.insert.raw_bind_parameter(19, None::<i64>)?;
+                self.given[19] = None;
             }
         }
-        self.session.give(&mut self.insert, 8, record.session)?;
-        self.user.give(&mut self.insert, 9, record.user)?;
-        self.tools.give(&mut self.insert, 20, &tools(&usage))?;
-        // Two records of one millisecond may want one number: then the next free one.
-        let mut id = at << SHIFT | call & ((1 << SHIFT) - 1);
+        self.session.give(&mut self.insert, 5, &record.session)?;
+        self.user.give(&mut self.insert, 6, &record.user)?;
+        self.more.give(&mut self.insert, 13, &more(&record.usage))?;
+        // Another batch may have had that number: then the next free one, by steps that reach them all.
+        let mut number = number;
         loop {
-            self.insert.raw_bind_parameter(1, id)?;
+            self.insert.raw_bind_parameter(1, record.at << SHIFT | number)?;
             if self.insert.raw_execute()? == 1 {
                 return Ok(());
             }
-            id = at << SHIFT | (id + 1) & ((1 << SHIFT) - 1);
+            number = (number + STRIDE) & ((1 << SHIFT) - 1);
         }
     }
 
@@ -168,26 +176,35 @@ impl Given {
     }
 }
 
-/// Uses of server tools, where there are any: few calls have some.
-fn tools(usage: &Usage) -> String {
+/// Kinds of tokens, and uses of server tools, that few calls have: `audio_input=12 web_search=1`. All are part of another
+/// column's tokens, or none.
+fn more(usage: &Usage) -> String {
+    let Usage { cache_write_12h, audio_input, audio_output, image_output, .. } = *usage;
     let Usage { web_search, web_fetch, map_search, file_search, code_execution, image_generation, other_tools, .. } =
         *usage;
-    let uses = [
-        ("web_search", web_search),
-        ("web_fetch", web_fetch),
-        ("map_search", map_search),
-        ("file_search", file_search),
-        ("code_execution", code_execution),
-        ("image_generation", image_generation),
-        ("other", other_tools),
+    let counts = [
+        ("cache_write_12h", cache_write_12h),
+        ("audio_input", audio_input),
+        ("audio_output", audio_output),
+        ("image_output", image_output),
+        ("web_search", web_search.into()),
+        ("web_fetch", web_fetch.into()),
+        ("map_search", map_search.into()),
+        ("file_search", file_search.into()),
+        ("code_execution", code_execution.into()),
+        ("image_generation", image_generation.into()),
+        ("other", other_tools.into()),
     ];
-    let said: Vec<String> =
-        uses.iter().filter(|(_, count)| *count > 0).map(|(name, count)| format!("{name}={count}")).collect();
-    said.join(" ")
+    let mut text = String::new();
+    for (name, count) in counts.iter().filter(|(_, count)| *count > 0) {
+        let space = if text.is_empty() { "" } else { " " };
+        text.push_str(&format!("{space}{name}={count}"));
+    }
+    text
 }
 
 /// The price class: the tier, `+ 16` if fast, `+ 32` if in the US.
-fn class(usage: &Usage) -> u8 {
+pub(super) fn class(usage: &Usage) -> u8 {
     use crate::protocol::usage::Tier;
     let tier = match usage.tier {
         Tier::Unsaid => 0,

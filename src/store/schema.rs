@@ -29,7 +29,8 @@ macro_rules! sums {
 
 /// From each version to the next. The number of steps done is the database's `user_version`.
 pub const STEPS: &[&str] = &[
-    // 1: names once; who and where together as a scope, without the person as a circle; records in the order of their time
+    // 1: names once; who and where together as a scope, without the person as a circle; how as a manner; records in the order of
+    // their time
     // (`id` is milliseconds since 1970 << 21, and a number); what dead processes may owe; how far each file was read.
     concat!(
         "CREATE TABLE name (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
@@ -39,14 +40,15 @@ pub const STEPS: &[&str] = &[
          CREATE TABLE circle (id INTEGER PRIMARY KEY, team INTEGER NOT NULL, organisation INTEGER NOT NULL,
              agent INTEGER NOT NULL, provider INTEGER NOT NULL, model INTEGER NOT NULL,
              UNIQUE (team, organisation, agent, provider, model));
+         CREATE TABLE manner (id INTEGER PRIMARY KEY, asked INTEGER NOT NULL, dialect INTEGER NOT NULL,
+             credential INTEGER NOT NULL, prices INTEGER NOT NULL, class INTEGER NOT NULL,
+             UNIQUE (asked, dialect, credential, prices, class));
          CREATE TABLE record (id INTEGER PRIMARY KEY, call INTEGER NOT NULL, scope INTEGER NOT NULL,
-             asked INTEGER NOT NULL, dialect INTEGER NOT NULL, credential INTEGER NOT NULL, prices INTEGER NOT NULL,
-             session TEXT, user TEXT, input INTEGER NOT NULL, cache_read INTEGER NOT NULL, cache_write INTEGER NOT NULL,
-             cache_write_1h INTEGER NOT NULL, output INTEGER NOT NULL, reasoning INTEGER NOT NULL,
-             cache_write_12h INTEGER NOT NULL, audio_input INTEGER NOT NULL, audio_output INTEGER NOT NULL,
-             image_output INTEGER NOT NULL, tools TEXT, class INTEGER NOT NULL, cost INTEGER NOT NULL,
-             status INTEGER NOT NULL, ended INTEGER NOT NULL, attempts INTEGER NOT NULL, latency INTEGER NOT NULL,
-             first INTEGER, flags INTEGER NOT NULL);
+             manner INTEGER NOT NULL, session TEXT, user TEXT, input INTEGER NOT NULL, cache_read INTEGER NOT NULL,
+             cache_write INTEGER NOT NULL, cache_write_1h INTEGER NOT NULL, output INTEGER NOT NULL,
+             reasoning INTEGER NOT NULL, more TEXT, cost INTEGER NOT NULL, status INTEGER NOT NULL,
+             ended INTEGER NOT NULL, attempts INTEGER NOT NULL, latency INTEGER NOT NULL, first INTEGER,
+             flags INTEGER NOT NULL);
          CREATE TABLE hourly (at INTEGER NOT NULL, scope INTEGER NOT NULL, ",
         sums!(),
         ", PRIMARY KEY (at, scope)) WITHOUT ROWID;

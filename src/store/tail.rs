@@ -121,7 +121,7 @@ impl Tail {
     ) -> Result<(Vec<Stand>, bool), Failure> {
         // Another process may write too (one that hands over): then a transaction that begins by reading could not go on.
         let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut batch = Batch::new(&transaction, &mut self.names, run)?;
+        let mut batch = Batch::new(&transaction, &mut self.names, run);
         let (mut stands, mut room, mut damaged) = (Vec::new(), BATCH, 0);
         for (core, sequence, path, complete) in files {
             if room == 0 {
