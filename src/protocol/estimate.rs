@@ -1,9 +1,8 @@
 //! Tokens of what a provider did not count for us: streams that were cut, clients that left, servers that say nothing.
 //!
 //! Invariants: nothing that is known is replaced by an estimate (the callers' part); bounded work and no memory per event:
-//! of each [`PERIOD`] events that carry content the first [`RUN`] are looked into (of the very first, [`FIRST_RUN`]), and all
-//! others are only measured. What
-//! those few show (how much of an event is content, how many tokens its text has) is taken for the others' too.
+//! the [`FIRST`] events that carry content are looked into, then [`RUN`] of each [`PERIOD`], and all others are only measured.
+//! What those few show (how much of an event is content, how many tokens its text has) is taken for the others' too.
 //!
 //! Tokens are counted by what tokenizers have in common: a word is one, a long or foreign one is more, blanks belong to what
 //! follows, marks come in groups. The weights were fitted to OpenAI's `o200k_base`; on prose, code and tool arguments in ten
@@ -16,12 +15,14 @@ use std::borrow::Cow;
 
 use memchr::{memchr, memchr2};
 
-/// Events of which some are looked into.
-const PERIOD: u64 = 64;
+/// So many of the first events are all looked into: many streams are short.
+const FIRST: u64 = 40;
+/// Later ones, of which some are.
+const PERIOD: u64 = 32;
 /// So many, in a row: a word may lie in two.
-const RUN: u64 = 8;
-/// So many of the first ones: many streams are short.
-const FIRST_RUN: u64 = 16;
+const RUN: u64 = 4;
+/// Where among them the row begins, from one period to the next: never in step with what a text repeats.
+const STRIDE: u64 = 11;
 /// Bytes of one event's content whose tokens are counted.
 const COUNTED: usize = 1024;
 /// The same once there were [`ENOUGH`].
@@ -38,6 +39,8 @@ const ANSWER_BYTES: u64 = 4;
 pub struct Heard {
     events: u64,
     bytes: u64,
+    /// Where the next row begins in its period.
+    begin: u64,
     seen: Seen,
     counter: Counter,
 }
@@ -57,12 +60,17 @@ impl Heard {
     /// An event that may carry content.
     #[inline]
     pub fn hear(&mut self, data: &[u8]) {
-        let place = self.events % PERIOD;
-        let run = if self.events < PERIOD { FIRST_RUN } else { RUN };
+        let (place, run) = match self.events.checked_sub(FIRST + 1) {
+            None => (self.events, FIRST),
+            Some(later) => (later % PERIOD, RUN),
+        };
+        let begin = if run == RUN { self.begin } else { 0 };
         self.events += 1;
         self.bytes += data.len() as u64;
-        if place <= run {
-            self.look(data, place == run);
+        if (begin..=begin + run).contains(&place) {
+            self.look(data, place == begin + run);
+        } else if place == PERIOD - 1 {
+            self.begin = (begin + STRIDE) % (PERIOD - RUN - 1);
         }
     }
 
@@ -120,6 +128,25 @@ pub fn of_request(bytes: u64) -> u64 {
 #[must_use]
 pub fn of_answer(bytes: u64) -> u64 {
     bytes.div_ceil(ANSWER_BYTES)
+}
+
+/// The same of a whole one of so many bytes, whose last frame this is.
+#[must_use]
+pub fn of_whole_answer(bytes: u64, last: &[u8]) -> u64 {
+    let mut heard = Heard::default();
+    if last.len() as u64 == bytes {
+        heard.hear(last);
+        // Else most of it is no text: a tool's arguments, as an object.
+        if heard.seen.content * 2 >= bytes {
+            return heard.tokens();
+        }
+    }
+    let middle = last.len().saturating_sub(COUNTED) / 2;
+    let part = &last[middle..last.len().min(middle + COUNTED)];
+    heard.counter.add(&unescaped(part));
+    heard.counter.pause(false);
+    let tokens = u128::from(bytes) * u128::from(heard.counter.hundredths) / (100 * part.len().max(1) as u128);
+    u64::try_from(tokens).unwrap_or(u64::MAX)
 }
 
 /// Tokens of a text.

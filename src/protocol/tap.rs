@@ -3,7 +3,7 @@
 //! Invariants: a frame is looked at by reference, never delayed, never altered; JSON is read only where an event carries
 //! usage, or where start-up must be told from content; nothing here fails, whatever the bytes are (what cannot be read is
 //! not there); memory is bounded by [`super::MAX_EVENT`] for an event that is split over frames, and by a few KiB otherwise;
-//! the totals do not depend on the chunk borders. What a provider has told is never mixed with what is only estimated
+//! what was told does not depend on the chunk borders. What a provider has told is never mixed with what is only estimated
 //! ([`Tap::usage`], [`Tap::used`]).
 //!
 //! | dialect | content | terminal | failed | usage |
@@ -100,6 +100,8 @@ struct Json {
     watch: UsageWatch,
     made: Made,
     bytes: u64,
+    /// Tokens of its output, where it is whole and has told none.
+    guess: Option<u64>,
 }
 
 impl Tap {
@@ -119,7 +121,13 @@ impl Tap {
     #[must_use]
     pub fn json(dialect: Dialect) -> Self {
         let scanner = Some(Scanner::new(Root::ObjectOrArray));
-        Self::new(Source::Json(Json { scanner, watch: UsageWatch::new(dialect), made: Made::default(), bytes: 0 }))
+        Self::new(Source::Json(Json {
+            scanner,
+            watch: UsageWatch::new(dialect),
+            made: Made::default(),
+            bytes: 0,
+            guess: None,
+        }))
     }
 
     /// For the JSON answer of an unmetered call: nothing but the ids of what it names that is new.
@@ -258,7 +266,7 @@ impl Tap {
             Source::Chat(_, reader) => reader.heard.tokens(),
             Source::Responses(_, reader) => reader.heard.tokens(),
             Source::Gemini(_, reader) => reader.heard.tokens(),
-            Source::Json(json) => estimate::of_answer(json.bytes),
+            Source::Json(json) => json.guess.unwrap_or_else(|| estimate::of_answer(json.bytes)),
             Source::Things(_) | Source::Blind => return None,
         };
         if let Some(told) = told {
@@ -326,7 +334,12 @@ impl Json {
             scanner.feed(frame, &mut self.watch).is_err()
         };
         progress.failed |= self.watch.failed;
-        progress.terminal |= scanner.is_complete();
+        if scanner.is_complete() && !progress.terminal {
+            progress.terminal = true;
+            if self.watch.usage().is_none() {
+                self.guess = Some(estimate::of_whole_answer(self.bytes, frame));
+            }
+        }
         if fault {
             self.scanner = None;
         }

@@ -1,9 +1,13 @@
 //! A client over raw TCP: one request on a connection of its own, and whether the answer's framing says that this is all.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+/// How long a client that leaves has looked at what it saw last.
+const LINGER: Duration = Duration::from_millis(50);
 
 /// An answer, or what there was of it.
 #[derive(Debug)]
@@ -51,6 +55,8 @@ pub async fn ask(address: SocketAddr, asked: &Asked) -> Answer {
         if let Some(enough) = leaves_after
             && read(&bytes).is_some_and(|answer| answer.body.len() >= *enough)
         {
+            // What else was sent is on its way.
+            tokio::time::sleep(LINGER).await;
             break;
         }
     }

@@ -67,6 +67,23 @@ impl Gateway {
         let samples = page.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.rsplit_once(' '));
         Metrics(samples.map(|(series, value)| (series.to_owned(), value.parse().unwrap())).collect())
     }
+
+    /// Waits until metrics are as wanted; what they are then.
+    #[track_caller]
+    pub fn until(&self, within: Duration, wanted: impl Fn(&Metrics) -> bool) -> impl Future<Output = Metrics> {
+        let caller = std::panic::Location::caller();
+        async move {
+            let begun = Instant::now();
+            loop {
+                let metrics = self.metrics().await;
+                if wanted(&metrics) {
+                    return metrics;
+                }
+                assert!(begun.elapsed() < within, "{caller}: not within {within:?}: {metrics:#?}\n{}", self.log());
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
 }
 
 impl Drop for Gateway {

@@ -1,13 +1,14 @@
 //! What calls cost, through the whole gateway as users run it: the program over sockets, before a provider that knows what
 //! it was asked and what it answered.
 //!
-//! Each part is small by default and larger by a variable: `TOLLGATE_CRASHES`.
+//! Each part is small by default and larger by a variable: `TOLLGATE_CRASHES`, `TOLLGATE_MIXED`.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, also in its helpers")]
 
 mod client;
 mod gateway;
 mod killed;
+mod mixed;
 mod provider;
 
 /// A number from the environment, for a longer look.

@@ -27,8 +27,18 @@ pub struct Reply {
 pub enum Said {
     /// A body of JSON, whole.
     Json(String),
-    /// Events of a stream, each after a pause; a cut one ends without its framing's end.
-    Events { events: Vec<String>, gap: Duration, cut: bool },
+    /// Events of a stream, each after a pause, and how it ends.
+    Events { events: Vec<String>, gap: Duration, end: End },
+}
+
+/// How a stream ends.
+#[derive(Debug, Clone, Copy)]
+pub enum End {
+    Well,
+    /// Without its framing's end.
+    Cut,
+    /// Not before the client does.
+    Never,
 }
 
 impl Reply {
@@ -37,7 +47,7 @@ impl Reply {
     }
 
     pub fn events(events: Vec<String>, gap: Duration) -> Self {
-        Self { status: 200, after: Duration::ZERO, said: Said::Events { events, gap, cut: false } }
+        Self { status: 200, after: Duration::ZERO, said: Said::Events { events, gap, end: End::Well } }
     }
 }
 
@@ -69,16 +79,20 @@ async fn serve(mut stream: TcpStream, script: &(impl Fn(&Request) -> Reply + Syn
                 let head = head(status, "application/json", &format!("content-length: {}", body.len()));
                 stream.write_all(format!("{head}{body}").as_bytes()).await?;
             }
-            Said::Events { events, gap, cut } => {
+            Said::Events { events, gap, end } => {
                 stream.write_all(head(status, "text/event-stream", "transfer-encoding: chunked").as_bytes()).await?;
                 for event in events {
                     pause(gap).await;
                     stream.write_all(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes()).await?;
                 }
-                if cut {
-                    return Ok(());
+                match end {
+                    End::Well => stream.write_all(b"0\r\n\r\n").await?,
+                    End::Cut => return Ok(()),
+                    End::Never => {
+                        let _ = stream.read_buf(&mut bytes).await;
+                        return Ok(());
+                    }
                 }
-                stream.write_all(b"0\r\n\r\n").await?;
             }
         }
     }
