@@ -295,6 +295,43 @@ fn the_dashboard_tells_agents_apart() {
     }
 }
 
+/// What a finance team asks for: cost by agent and by team, what is left, and what is missing from the sums.
+#[test]
+fn the_dashboard_tells_what_it_costs() {
+    let dashboard: Value = serde_json::from_str(&text("deploy/grafana/dashboards/tollgate.json")).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let queries: Vec<&str> = panels
+        .iter()
+        .flat_map(|panel| panel["targets"].as_array().into_iter().flatten())
+        .map(|target| target["expr"].as_str().unwrap())
+        .collect();
+    for (by, family) in [
+        ("by (agent)", "tollgate_team_cost_micro_dollars_total"),
+        ("by (team)", "tollgate_team_cost_micro_dollars_total"),
+        ("by (owner)", "tollgate_owner_cost_micro_dollars_total"),
+        ("by (kind)", "tollgate_team_tokens_total"),
+        ("by (level, bound)", "tollgate_limit_refusals_total"),
+        ("by (team)", "tollgate_team_unpriced_calls_total"),
+        ("by (team)", "tollgate_team_estimated_calls_total"),
+        ("", "tollgate_budget_remaining_micro_dollars"),
+        ("", "tollgate_budget_overshoot_micro_dollars_total"),
+        ("", "tollgate_journal_bytes"),
+    ] {
+        assert!(queries.iter().any(|query| query.contains(by) && query.contains(family)), "{family} {by}");
+    }
+    // A panel over another hides it.
+    let place = |panel: &Value| ["x", "y", "w", "h"].map(|side| panel["gridPos"][side].as_u64().unwrap());
+    for (n, one) in panels.iter().enumerate() {
+        let [x, y, w, h] = place(one);
+        assert!(x + w <= 24, "{}", one["title"]);
+        for other in &panels[n + 1..] {
+            let [ox, oy, ow, oh] = place(other);
+            let apart = x + w <= ox || ox + ow <= x || y + h <= oy || oy + oh <= y;
+            assert!(apart, "{} lies over {}", one["title"], other["title"]);
+        }
+    }
+}
+
 #[test]
 fn the_alerts_ask_for_what_there_is() {
     let samples = samples(&page());
@@ -313,10 +350,17 @@ fn the_alerts_ask_for_what_there_is() {
             for outcome in query.split("outcome=~\"").skip(1).flat_map(|r| r.split('"').next().unwrap().split('|')) {
                 assert!(OUTCOMES.contains(&outcome), "{name}: {outcome} is no outcome");
             }
+            for bound in query.split("bound=\"").skip(1) {
+                let label = bound.split('"').next().unwrap();
+                let known = Measure::ALL.iter().any(|measure| measure.label() == label);
+                assert!(known || label == "budget", "{name}: nothing is bounded by {label}");
+            }
             assert!(rule["annotations"]["summary"].is_string() && rule["labels"]["severity"].is_string(), "{name}");
         }
     }
-    assert!(names.len() >= 5);
+    for what in ["BudgetNearlySpent", "BudgetOvershot", "Unpriced", "UsageNotWritten", "UsageDatabaseFails"] {
+        assert!(names.contains(&format!("Tollgate{what}")), "{what}");
+    }
 }
 
 #[test]
