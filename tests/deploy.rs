@@ -96,6 +96,10 @@ fn what_the_containers_mount_is_there_and_what_they_name_each_other_is_so() {
     assert!(strings(&ours["volumes"])[0].contains(":/etc/tollgate/tollgate.toml:"));
 
     let Loaded { startup, .. } = container_rules();
+    let state = startup.state.directory.as_deref().and_then(Path::to_str).unwrap();
+    let kept = strings(&ours["volumes"]).iter().any(|mount| mount.ends_with(&format!(":{state}")));
+    assert!(kept, "what was used would be lost with the container: {state}");
+    assert!(text(dockerfile).contains(&format!("--chown={} /state {state}", ours["user"].as_str().unwrap())));
     let grace = ours["stop_grace_period"].as_str().and_then(|t| t.strip_suffix('s')).unwrap();
     assert!(Duration::from_secs(grace.parse().unwrap()) > startup.listen.drain, "streams would be cut");
     let scraped = yaml("deploy/prometheus/prometheus.yml");
