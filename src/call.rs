@@ -261,7 +261,7 @@ pub struct Owed {
     pub receipt: Receipt,
     /// As much money, for the record.
     pub hold: Pico,
-    /// The prices of the plan's first target; `None` where nobody says, or nothing is charged.
+    /// The prices of the plan's first target, or of the one that answers; `None` where nobody says, or nothing is charged.
     pub rates: Option<Arc<Rates>>,
     /// When it was admitted, in milliseconds since 1970.
     pub millis: u64,
@@ -478,12 +478,14 @@ pub enum Outcome {
     UpstreamIdle,
     /// The stream was closed in good order but without its terminal event.
     Unfinished,
+    /// We cut it: a budget was used up.
+    Cut,
 }
 
 impl Outcome {
     /// Every outcome, in the order of their discriminants.
-    pub const ALL: [Self; 5] =
-        [Self::Complete, Self::ClientLeft, Self::UpstreamCut, Self::UpstreamIdle, Self::Unfinished];
+    pub const ALL: [Self; 6] =
+        [Self::Complete, Self::ClientLeft, Self::UpstreamCut, Self::UpstreamIdle, Self::Unfinished, Self::Cut];
 
     /// As written in metrics and logs.
     #[must_use]

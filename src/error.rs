@@ -379,7 +379,7 @@ impl Error {
                     Measure::Tokens => Kind::TokenLimit,
                     Measure::Concurrent => Kind::ConcurrencyLimit,
                 },
-                LimitError::BudgetSpent(_) => Kind::BudgetSpent,
+                LimitError::BudgetSpent(_) | LimitError::UsedUp => Kind::BudgetSpent,
                 LimitError::Unpriced { .. } => Kind::Unpriced,
                 LimitError::Repeated { .. } => Kind::Repeated,
             },

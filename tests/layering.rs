@@ -173,7 +173,7 @@ const EXCEPTIONS: &[Layer] = &[
     ("policy/catalog", &["policy/reply", "policy/standing"], "as rescue; and how a key stands"),
     (
         "policy/settle",
-        &["policy/debt", "policy/reply", "policy/failover", "policy/passage", "upstream"],
+        &["policy/debt", "policy/meter", "policy/reply", "policy/failover", "policy/passage", "upstream"],
         "settles what failover won, while it passes; wraps its body",
     ),
     (
@@ -181,6 +181,7 @@ const EXCEPTIONS: &[Layer] = &[
         &["policy/attempt", "policy/passage", "upstream"],
         "one attempt after another; the answer's body is the upstream's",
     ),
+    ("policy/meter", &["policy/debt"], "holds more for what is owed, or says that it cannot"),
     ("policy/passage", &["upstream"], "an answer on its way to the client, so it holds the upstream's body"),
 ];
 

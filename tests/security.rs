@@ -103,6 +103,9 @@ const FIXED: &[Fixed] = &[
     ("HTTP/2: until a ping's answer", "listen/http2.rs", "PING_PATIENCE", Time),
     ("addresses with unknown keys that are remembered", "policy/strangers.rs", "MOST", Count),
     ("how long they are", "policy/strangers.rs", "WINDOW", Time),
+    ("of a long answer between two notes in the usage journal, at least", "policy/meter.rs", "NOTE", Bytes),
+    ("the same at most, and until its cost is looked at", "policy/meter.rs", "LONGEST", Bytes),
+    ("of an answer before its cost is first looked at", "policy/meter.rs", "FIRST", Bytes),
     ("`retry-after` when too many requests are under way", "policy/authenticate.rs", "RETRY", Time),
     ("`retry-after` when too many bodies are held", "policy/admit.rs", "ROOM_RETRY", Time),
     (
@@ -267,6 +270,8 @@ const OTHERS: &[(&str, &str)] = &[
     ("policy/fund.rs MOST_INPUT", "reckoned with, not a bound"),
     ("policy/fund.rs MOST_OUTPUT", "reckoned with, not a bound"),
     ("policy/fund.rs USUAL_OUTPUT", "a rule of thumb"),
+    ("policy/meter.rs BYTES_PER_TOKEN", "a rule of thumb"),
+    ("policy/meter.rs SHORTEST", "how often is looked"),
     ("policy/mod.rs STEP", "request ids"),
     ("protocol/headers/table.rs BUCKETS", "an index"),
     ("protocol/inflate/gzip.rs CHECKED", "a flag"),

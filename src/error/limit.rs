@@ -127,6 +127,8 @@ pub enum LimitError {
         /// It is a tool that has no price.
         tool: bool,
     },
+    /// A budget was used up while the answer was under way.
+    UsedUp,
     /// The same session has sent the same body again and again.
     Repeated {
         /// How often within a minute, this one included.

@@ -192,6 +192,12 @@ impl CoreJournal {
         Self { kept: None }
     }
 
+    /// Whether it keeps nothing.
+    #[must_use]
+    pub const fn is_nowhere(&self) -> bool {
+        self.kept.is_none()
+    }
+
     /// A call goes to a provider. To be flushed before its first byte does.
     ///
     /// # Errors

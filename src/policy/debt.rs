@@ -34,7 +34,7 @@ pub struct Debt {
     pub(super) call: Arc<Call>,
     route: u32,
     /// Until it is paid.
-    owed: Option<Owed>,
+    pub(super) owed: Option<Owed>,
     /// The provider may have heard of it.
     begun: bool,
 }
@@ -59,13 +59,18 @@ impl Debt {
     }
 
     /// Whether anything is written down of such a call.
-    fn is_recorded(&self) -> bool {
+    pub(super) fn is_recorded(&self) -> bool {
         self.call.endpoint.is_charged()
     }
 
     /// Whether its provider may have heard of it.
     pub(super) const fn has_begun(&self) -> bool {
         self.begun
+    }
+
+    /// Whether no account bounds the call.
+    pub(super) fn is_free(&self) -> bool {
+        self.owed.as_ref().is_none_or(|owed| owed.receipt.is_free())
     }
 
     /// Notes what is about to be done. To be followed by [`write_down`](Self::write_down).
@@ -137,10 +142,23 @@ impl Debt {
             usage,
             priced,
             prices: rates.as_deref().map_or(Name::NONE, prices),
-            flags: Flags::when(estimated, Flags::ESTIMATED).and(Flags::when(unpriced, Flags::UNPRICED)),
+            flags: Flags::when(estimated, Flags::ESTIMATED)
+                .and(Flags::when(unpriced, Flags::UNPRICED))
+                .and(Flags::when(tally.outcome == Outcome::Cut, Flags::CUT_BY_BUDGET)),
             latency: tally.duration,
         };
         self.close(owed, tokens, &ending);
+    }
+
+    /// That target answers: its prices hold.
+    pub(super) fn answered_by(&mut self, target: &Arc<Target>) {
+        let route = &self.call.rules.routes.routes[self.route as usize];
+        let place = route.targets.iter().position(|one| Arc::ptr_eq(one, target));
+        let Some(owed) = self.owed.as_ref().filter(|owed| owed.first.map(usize::from) != place) else { return };
+        let rates = self.rates_of(target, u64::try_from(owed.receipt.at().unix).unwrap_or_default());
+        if let Some(owed) = &mut self.owed {
+            (owed.rates, owed.first) = (rates, place.and_then(|place| u16::try_from(place).ok()));
+        }
     }
 
     /// The prices of a target that is not the plan's first.
@@ -275,6 +293,7 @@ fn end_of(outcome: Outcome) -> End {
         Outcome::UpstreamCut => End::UpstreamCut,
         Outcome::UpstreamIdle => End::UpstreamIdle,
         Outcome::Unfinished => End::Unfinished,
+        Outcome::Cut => End::Cut,
     }
 }
 

@@ -23,6 +23,7 @@ pub mod strangers;
 
 mod attempt;
 mod debt;
+mod meter;
 mod record;
 mod standing;
 

@@ -19,7 +19,7 @@ use smallvec::SmallVec;
 use tokio::time::Sleep;
 
 use crate::call::{Call, Held, Outcome, Reference, Tally, Trail};
-use crate::error::{Error, UpstreamError};
+use crate::error::{Error, LimitError, UpstreamError};
 use crate::owned::Owned;
 use crate::protocol::keepalive::keepalive;
 use crate::protocol::problem::{Ending, in_stream};
@@ -231,6 +231,33 @@ impl<A: Answer> Passage<A> {
     /// Whether the client has all that matters once it has what has passed.
     pub(super) fn has_ended(&self) -> bool {
         self.tap.terminal() && self.sieve.as_ref().is_none_or(|sieve| sieve.ready.is_empty())
+    }
+
+    /// Whether it is a stream of events.
+    pub(super) const fn is_stream(&self) -> bool {
+        self.stream
+    }
+
+    /// Bytes that have passed to the client.
+    pub(super) const fn passed(&self) -> u64 {
+        self.bytes_out
+    }
+
+    /// Whether everything that matters has passed.
+    pub(super) fn is_over(&self) -> bool {
+        self.outcome.is_some() || self.tap.terminal()
+    }
+
+    /// What it has used so far, and whether the provider has counted the prompt.
+    pub(super) fn so_far(&self) -> Option<(Usage, bool)> {
+        let used = self.tap.used(self.trail.bytes_in.load(Relaxed))?;
+        Some((used.usage, self.tap.usage().is_some()))
+    }
+
+    /// A budget is used up: nothing more passes, and it ends as if it had broken. So the agent asks again, and is told why it
+    /// is refused where it shows that to its user.
+    pub(super) fn cut(&mut self) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        self.broken(Outcome::Cut, LimitError::UsedUp.into())
     }
 
     /// How it went. `left`: the client's connection dropped the body before it was asked to its end, which is no leaving

@@ -18,6 +18,7 @@ use tower::{Layer, Service};
 use super::Core;
 use super::debt::Debt;
 use super::failover::Won;
+use super::meter::Meter;
 use super::passage::Passage;
 use super::reply::{Reply, ReplyBody};
 use crate::call::{Covered, Funded, Outcome};
@@ -124,7 +125,11 @@ where
                 match won {
                     Ok(Won { response, target, place }) => {
                         let status = response.status.as_u16();
-                        let owing = debt.map(|debt| Owing { debt, target, place, status });
+                        let stream = response.body.is_stream();
+                        let owing = debt.map(|mut debt| {
+                            let meter = Meter::of(&mut debt, &target, stream);
+                            Owing { debt, meter, target, place, status }
+                        });
                         let mut response = response.map(|passage| Settling { passage, owing });
                         let noted = response.body.settle_whole();
                         let reply = response.map(ReplyBody::Passing);
@@ -166,6 +171,7 @@ where
 #[derive(Debug)]
 struct Owing {
     debt: Debt,
+    meter: Meter,
     target: Arc<Target>,
     /// Room at the provider.
     place: Option<Place>,
@@ -197,7 +203,7 @@ impl<A: Answer> Settling<A> {
 
     /// Notes what the call cost, once.
     fn note(&mut self, left: bool) -> Option<Arc<Core>> {
-        let Owing { debt, target, place, status } = self.owing.take()?;
+        let Owing { debt, target, place, status, .. } = self.owing.take()?;
         drop(place);
         let tally = self.passage.tally(left, debt.trail.at.elapsed());
         let (call, trail, core) = (&debt.call, &debt.trail, &debt.core);
@@ -233,7 +239,18 @@ impl<A: Answer> Body for Settling<A> {
     type Error = Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let polled = Pin::new(&mut self.passage).poll_frame(cx);
+        let this = &mut *self;
+        let polled = match &mut this.owing {
+            Some(Owing { debt, meter, .. }) if meter.is_due(this.passage.passed()) && !this.passage.is_over() => {
+                let so_far = this.passage.so_far();
+                let passed = this.passage.passed();
+                match so_far.is_none_or(|(usage, told)| meter.look(passed, &usage, told, debt)) {
+                    true => Pin::new(&mut this.passage).poll_frame(cx),
+                    false => this.passage.cut(),
+                }
+            }
+            _ => Pin::new(&mut this.passage).poll_frame(cx),
+        };
         // An end or an error is settled at once: the connection may keep this body for a while longer. So is an event that
         // is the last: the client takes it for the end.
         match &polled {

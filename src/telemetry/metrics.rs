@@ -32,7 +32,8 @@ const VOICES: usize = Agent::ALL.len() * Dialect::ALL.len();
 /// The kinds of tokens, as labels, in the order of [`Cells::tokens`].
 pub const TOKEN_KINDS: [&str; 6] = ["input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning"];
 /// How an answer ended, as labels, in the order of [`Cells::outcomes`].
-pub const OUTCOMES: [&str; 5] = ["complete", "client_left", "upstream_cut", "upstream_idle", "unfinished"];
+pub const OUTCOMES: [&str; 6] =
+    ["complete", "client_left", "upstream_cut", "upstream_idle", "unfinished", "budget_cut"];
 /// What may be bounded, as labels: the measures of limits, then money.
 const BOUNDS: [&str; Measure::ALL.len() + 1] = {
     let mut labels = ["budget"; Measure::ALL.len() + 1];
@@ -316,7 +317,7 @@ impl CoreCells {
         let (level, bound) = match by {
             LimitError::Full(full) => (full.level, full.measure.index()),
             LimitError::BudgetSpent(spent) => (spent.level, BOUNDS.len() - 1),
-            LimitError::Unpriced { .. } | LimitError::Repeated { .. } => return,
+            LimitError::Unpriced { .. } | LimitError::UsedUp | LimitError::Repeated { .. } => return,
         };
         self.limited[level.index()][bound].fetch_add(1, Relaxed);
     }

@@ -4,6 +4,7 @@
 
 mod asked;
 mod coded;
+mod cut;
 mod keys;
 mod named;
 mod overhead;

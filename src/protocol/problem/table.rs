@@ -130,7 +130,7 @@ fn row(error: &Error) -> &'static Row {
         },
         Error::Limit(e) => match e {
             LimitError::Full(full) if passes_soon(full) => &TOO_MANY,
-            LimitError::Full(_) | LimitError::BudgetSpent(_) => &BUDGET_SPENT,
+            LimitError::Full(_) | LimitError::BudgetSpent(_) | LimitError::UsedUp => &BUDGET_SPENT,
             LimitError::Unpriced { .. } => &FORBIDDEN_CALL,
             LimitError::Repeated { .. } => &BAD_REQUEST,
         },

@@ -71,6 +71,7 @@ fn samples(key: &str, model: &str, provider: &str, path: &str) -> Vec<Error> {
         spent(name, Level::Model, Period::Total, 0, None),
         LimitError::Unpriced { what: model(), tool: false }.into(),
         LimitError::Unpriced { what: "web_search".into(), tool: true }.into(),
+        LimitError::UsedUp.into(),
         LimitError::Repeated { times: 31 }.into(),
         UpstreamError::ConnectFailed { provider: provider(), why: "connection refused".into() }.into(),
         UpstreamError::HungUp { provider: provider(), reused: true }.into(),

@@ -28,6 +28,9 @@ pub fn message(out: &mut Writer, dialect: Dialect, error: &LimitError) {
                  gateway to add a price.",
             );
         }
+        LimitError::UsedUp => {
+            out.say("Tollgate: the answer was cut off, for a budget was used up meanwhile.");
+        }
         LimitError::Repeated { times } => {
             out.say("Tollgate: this session has sent the same request ");
             out.number(u64::from(*times));
