@@ -27,7 +27,7 @@ use crate::owned::Holder;
 use crate::price::Rates;
 use crate::protocol::body::Frames;
 use crate::protocol::inflate::Coding;
-use crate::protocol::peek::Asking;
+use crate::protocol::peek::{Asking, Terms};
 use crate::protocol::{Dialect, Endpoint, Object};
 use crate::provider::Provider;
 use crate::snapshot::keyring::Key;
@@ -118,6 +118,8 @@ pub struct Call {
     pub max_output: Option<u64>,
     /// Answers that are asked for at one time.
     pub answers: u32,
+    /// What else it says that changes what it may cost.
+    pub terms: Terms,
     /// The stored things that it names: first the one in its path.
     pub refers: Vec<Reference>,
     /// Whether its answer makes something that can be asked for again.

@@ -269,6 +269,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("policy/fund.rs BYTES_PER_TOKEN", "a rule of thumb"),
     ("policy/fund.rs MOST_INPUT", "reckoned with, not a bound"),
     ("policy/fund.rs MOST_OUTPUT", "reckoned with, not a bound"),
+    ("policy/fund.rs MOST_USES", "reckoned with, not a bound"),
     ("policy/fund.rs USUAL_OUTPUT", "a rule of thumb"),
     ("policy/meter.rs BYTES_PER_TOKEN", "a rule of thumb"),
     ("policy/meter.rs SHORTEST", "how often is looked"),

@@ -118,8 +118,20 @@ where
         drop(body);
         let peeked = peek.finish()?;
         trail.bytes_in.store(frames.len() as u64, Ordering::Relaxed);
-        let Peeked { model, stream, asking, max_output, n, previous, conversation, unstored, names, session, .. } =
-            peeked;
+        let Peeked {
+            model,
+            stream,
+            asking,
+            max_output,
+            n,
+            previous,
+            conversation,
+            unstored,
+            names,
+            terms,
+            session,
+            ..
+        } = peeked;
         if let Some(session) = session {
             // A header has said it already where there is one.
             let _ = trail.session.set(session);
@@ -155,6 +167,7 @@ where
             asking,
             max_output,
             answers: n.map_or(1, |n| u32::try_from(n).unwrap_or(u32::MAX)),
+            terms,
             refers,
             makes: match door.endpoint {
                 Endpoint::Responses => !unstored,

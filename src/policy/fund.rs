@@ -13,7 +13,9 @@ use crate::ledger::account::Wanted;
 use crate::ledger::bound::Bound;
 use crate::ledger::receipt::{Receipt, reserve};
 use crate::money::Pico;
-use crate::price::{Rates, Reach};
+use crate::price::{Priced, Rates, Reach};
+use crate::protocol::peek::Terms;
+use crate::protocol::usage::Tier;
 use crate::telemetry::clock;
 
 /// Bytes of a request for each token of its prompt, as a rule of thumb.
@@ -24,6 +26,9 @@ const USUAL_OUTPUT: u64 = 1_024;
 const MOST_OUTPUT: u64 = 128 * 1024;
 /// Tokens that a prompt may have which is not all in the request, where the price list does not say.
 const MOST_INPUT: u64 = 1 << 20;
+
+/// Uses of a tool of the provider's in one answer, where the request does not bound them.
+const MOST_USES: u32 = 64;
 
 /// See the module.
 #[derive(Debug, Clone)]
@@ -68,6 +73,10 @@ fn rates<'c>(call: &'c Call, plan: &Plan, n: usize, at: u64) -> Option<&'c Arc<R
 
 /// What a call may take, and what is thought usual, by what it says of itself.
 fn thought(call: &Call, plan: &Plan, bytes: u64, at: u64, budgeted: bool) -> Result<Wanted, LimitError> {
+    let terms = &call.terms;
+    // A token is at least a byte of text. What is no text has tokens by its size in pixels, pages or seconds; what is only
+    // named, and what a tool brings, is not in the request at all: such a prompt may be as long as the model takes.
+    let is_all_text = call.refers.is_empty() && !terms.media && terms.tools.is_empty();
     let mut most = Wanted { cost: Bound::exact(0), input: Bound::exact(0), output: Bound::exact(0) };
     for n in 0..plan.order.len() {
         let rates = rates(call, plan, n, at);
@@ -75,17 +84,18 @@ fn thought(call: &Call, plan: &Plan, bytes: u64, at: u64, budgeted: bool) -> Res
             return Err(LimitError::Unpriced { what: call.model.clone(), tool: false });
         }
         let facts = rates.map(|rates| &rates.facts);
-        // A token is at least a byte of text. What the request only names may be as long as the model takes.
         let context = facts.and_then(|facts| facts.context).unwrap_or(MOST_INPUT);
-        let input = if call.refers.is_empty() { bytes } else { bytes.max(context) };
+        let input = if is_all_text { bytes } else { bytes.max(context) };
         let output = call.max_output.or_else(|| facts.and_then(|facts| facts.max_output)).unwrap_or(MOST_OUTPUT);
         let (input, output) = (
             Bound::guess(bytes / BYTES_PER_TOKEN, input),
             Bound::guess(USUAL_OUTPUT, output.saturating_mul(call.answers.into())),
         );
         if let Some(rates) = rates {
-            let ceiling = rates.ceiling(input.ceiling, output.ceiling, Reach::ALL, at).pico();
-            let usual = rates.ceiling(input.usual, output.usual, Reach::STANDARD, at).pico();
+            let [least, dearest] = reach(terms);
+            let tools = tools(call, rates, at, budgeted)?;
+            let ceiling = rates.ceiling(input.ceiling, output.ceiling, dearest, at).saturating_add(tools).pico();
+            let usual = rates.ceiling(input.usual, output.usual, least, at).pico();
             let cost = Bound::guess(usual, ceiling);
             if cost.ceiling > most.cost.ceiling {
                 most.cost = cost;
@@ -95,4 +105,29 @@ fn thought(call: &Call, plan: &Plan, bytes: u64, at: u64, budgeted: bool) -> Res
         most.output = if output.ceiling > most.output.ceiling { output } else { most.output };
     }
     Ok(most)
+}
+
+/// The price classes in which the call will be answered: usually, and at dearest. What it leaves to the account may be any.
+const fn reach(terms: &Terms) -> [Reach; 2] {
+    let Terms { tier, fast, us, .. } = *terms;
+    [
+        Reach { priority: matches!(tier, Tier::Priority), fast, us: matches!(us, Some(true)) },
+        Reach {
+            priority: !matches!(tier, Tier::Standard | Tier::Flex | Tier::Batch),
+            fast,
+            us: !matches!(us, Some(false)),
+        },
+    ]
+}
+
+/// The most that the provider's own tools may cost beside tokens.
+fn tools(call: &Call, rates: &Rates, at: u64, budgeted: bool) -> Result<Pico, LimitError> {
+    if call.terms.tools.is_empty() {
+        return Ok(Pico::ZERO);
+    }
+    let Priced { cost, gaps } = rates.cost(&call.terms.tools.usage(MOST_USES), at);
+    match gaps.names().next() {
+        Some(tool) if budgeted => Err(LimitError::Unpriced { what: tool.into(), tool: true }),
+        _ => Ok(cost),
+    }
 }

@@ -187,7 +187,7 @@ pub enum Tool {
     CodeExecution,
     /// Makes images.
     ImageGeneration,
-    /// None of these: has no price, whatever a list says.
+    /// None of these: no list has a price for it, only an operator.
     Other,
 }
 

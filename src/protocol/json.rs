@@ -109,10 +109,10 @@ pub trait Watch {
         false
     }
 
-    /// Whether it could want one of so many bytes, if it has no backslash.
+    /// Whether it could want this one, by its length, if it has no backslash.
     #[inline]
-    fn may_have(&self, len: usize, depth: usize) -> bool {
-        let _ = (len, depth);
+    fn may_have(&self, key: &[u8], depth: usize) -> bool {
+        let _ = (key, depth);
         false
     }
 
@@ -459,7 +459,7 @@ impl Scanner {
             return;
         }
         let (start, raw, rest) = (key.start, &frame[key.clone()], &frame[key.end + 1..]);
-        if start > 0 && !watch.may_have(raw.len(), self.depth) && memchr::memchr(b'\\', raw).is_none() {
+        if start > 0 && !watch.may_have(raw, self.depth) && memchr::memchr(b'\\', raw).is_none() {
             return;
         }
         if let Some(raw) = self.spill.whole(raw, MAX_KEY) {

@@ -13,6 +13,7 @@ mod ask;
 mod number;
 mod session;
 mod suspect;
+mod terms;
 
 #[cfg(test)]
 mod tests;
@@ -25,9 +26,10 @@ use super::Endpoint;
 use super::json::{DeepKey, Key, MAX_KEY, Root, Scanner, Value, Want, Watch};
 use crate::error::BodyError;
 use ask::Options;
-use suspect::Suspect;
+use suspect::{Late, Suspect};
 
 pub use ask::Asking;
+pub use terms::{Hosted, Terms};
 
 /// Longest model name, in bytes.
 pub const MAX_MODEL: usize = 256;
@@ -64,6 +66,8 @@ pub struct Peeked {
     pub unstored: bool,
     /// It may name further stored things: whoever lets it pass asks [`super::named`] which.
     pub names: bool,
+    /// What changes what its answer may cost.
+    pub terms: Terms,
     /// The conversation, in the agent's words: printable ASCII, at most 128 bytes. A claim, never an authority.
     pub session: Option<Box<str>>,
 }
@@ -128,6 +132,9 @@ impl Peek {
         if api == Api::Chat && found.stream {
             found.asking = options.map_or_else(|| Some(ask::behind(stream_end)), |options| options.asking);
         }
+        found.terms.media = suspect.media;
+        // What is said of all tools at the top was noted here.
+        found.terms.tools = found.terms.tools.with(suspect.tools);
         found.names = suspect.finish();
         if found.model.is_none() && api.acts_on(Field::Model) {
             return Err(BodyError::FieldMissing { field: Field::Model.name() });
@@ -155,6 +162,15 @@ enum Field {
     Previous,
     Conversation,
     Store,
+    ServiceTier,
+    Speed,
+    InferenceGeo,
+    MaxToolCalls,
+    WebSearchOptions,
+    /// Of a tool.
+    ToolType,
+    /// Of a tool.
+    ToolUses,
 }
 
 impl Field {
@@ -176,6 +192,13 @@ impl Field {
             Self::Previous => "previous_response_id",
             Self::Conversation => "conversation",
             Self::Store => "store",
+            Self::ServiceTier => "service_tier",
+            Self::Speed => "speed",
+            Self::InferenceGeo => "inference_geo",
+            Self::MaxToolCalls => "max_tool_calls",
+            Self::WebSearchOptions => "web_search_options",
+            Self::ToolType => "tools.type",
+            Self::ToolUses => "tools.max_uses",
         }
     }
 
@@ -200,7 +223,14 @@ impl Field {
             | Self::N
             | Self::GeminiMaxOutput
             | Self::CandidateCount
-            | Self::Store => Want::Value { limit: SCALAR_RAW },
+            | Self::Store
+            | Self::ServiceTier
+            | Self::Speed
+            | Self::InferenceGeo
+            | Self::MaxToolCalls
+            | Self::WebSearchOptions
+            | Self::ToolType
+            | Self::ToolUses => Want::Value { limit: SCALAR_RAW },
         }
     }
 }
@@ -248,6 +278,11 @@ impl Api {
             Field::GenerationConfig | Field::GeminiMaxOutput | Field::CandidateCount => self == Self::Gemini,
             Field::Metadata | Field::UserId => self == Self::Messages,
             Field::PromptCacheKey => matches!(self, Self::Chat | Self::Responses),
+            Field::ServiceTier => matches!(self, Self::Messages | Self::Chat | Self::Responses | Self::Gemini),
+            Field::Speed | Field::InferenceGeo => self == Self::Messages,
+            Field::MaxToolCalls => self == Self::Responses,
+            Field::WebSearchOptions => self == Self::Chat,
+            Field::ToolType | Field::ToolUses => false,
         }
     }
 
@@ -268,6 +303,12 @@ impl Api {
             (None, b"previous_response_id") => Field::Previous,
             (None, b"conversation") => Field::Conversation,
             (None, b"store") => Field::Store,
+            (None, b"service_tier") => Field::ServiceTier,
+            (None, b"serviceTier") if self == Self::Gemini => Field::ServiceTier,
+            (None, b"speed") => Field::Speed,
+            (None, b"inference_geo") => Field::InferenceGeo,
+            (None, b"max_tool_calls") => Field::MaxToolCalls,
+            (None, b"web_search_options") => Field::WebSearchOptions,
             (Some(Field::GenerationConfig), b"maxOutputTokens" | b"max_output_tokens") => Field::GeminiMaxOutput,
             (Some(Field::GenerationConfig), b"candidateCount" | b"candidate_count") => Field::CandidateCount,
             (Some(Field::Metadata), b"user_id") => Field::UserId,
@@ -294,6 +335,15 @@ struct Watcher {
 }
 
 impl Watcher {
+    fn wait_for(&mut self, late: Option<(Late, Want)>) -> Want {
+        let Some((late, want)) = late else { return Want::Pass };
+        self.current = Some(match late {
+            Late::Type => Field::ToolType,
+            Late::MaxUses => Field::ToolUses,
+        });
+        want
+    }
+
     /// A key at a watched level, without escapes; empty if it is none that could be ours.
     #[inline]
     fn told(&mut self, name: &[u8], escaped: bool, level: usize) -> Result<Want, BodyError> {
@@ -329,18 +379,22 @@ impl Watch for Watcher {
     }
 
     #[inline]
-    fn may_have(&self, len: usize, depth: usize) -> bool {
-        self.suspect.may_have(len, depth)
+    fn may_have(&self, key: &[u8], depth: usize) -> bool {
+        self.suspect.may_have(key, depth)
     }
 
     fn deep(&mut self, key: DeepKey<'_>) -> Want {
-        self.suspect.deep(key);
-        Want::Pass
+        let late = self.suspect.deep(key);
+        self.wait_for(late)
     }
 
     fn key(&mut self, key: Key<'_>) -> Result<Want, BodyError> {
         if key.level == 0 {
             self.outer = None;
+        } else if key.level > 1 {
+            // Nothing is entered so deep: a tool of which a value was wanted.
+            let late = self.suspect.tool_key(key.raw);
+            return Ok(self.wait_for(late));
         }
         if key.raw.contains(&b'\\') {
             let mut plain = [0; MAX_KEY];
@@ -372,6 +426,19 @@ impl Watch for Watcher {
             Field::Previous => self.found.previous = id(name, &value)?,
             Field::Conversation => self.found.conversation = id(name, &value)?,
             Field::Store => self.found.unstored = value.raw == Some(b"false"),
+            Field::ServiceTier => self.found.terms.tier = terms::tier(value.raw),
+            Field::Speed => self.found.terms.fast = !matches!(value.raw, Some(b"null" | br#""standard""#)),
+            Field::InferenceGeo => {
+                self.found.terms.us = match value.raw {
+                    Some(b"null") => None,
+                    raw => Some(raw != Some(br#""global""#)),
+                };
+            }
+            Field::MaxToolCalls => self.found.terms.tools.bound_all(integer(name, &value)?),
+            Field::WebSearchOptions if value.raw == Some(b"null") => {}
+            Field::WebSearchOptions => self.found.terms.tools.add(terms::Hosting::WebSearch),
+            Field::ToolType => self.suspect.late(Late::Type, value.raw),
+            Field::ToolUses => self.suspect.late(Late::MaxUses, value.raw),
             Field::GenerationConfig | Field::Metadata => {}
         }
         Ok(())

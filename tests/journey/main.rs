@@ -8,6 +8,7 @@ mod cut;
 mod keys;
 mod named;
 mod overhead;
+mod priced;
 mod scripted;
 mod spending;
 mod standing;

@@ -146,6 +146,8 @@ pub struct Tools {
     pub code_execution: Option<At<ToolPrice>>,
     /// Making images.
     pub image_generation: Option<At<ToolPrice>>,
+    /// Any tool that is none of these. No list has a price for it.
+    pub other_tools: Option<At<ToolPrice>>,
 }
 
 impl Tools {
@@ -159,6 +161,7 @@ impl Tools {
             (Tool::FileSearch, &self.file_search),
             (Tool::CodeExecution, &self.code_execution),
             (Tool::ImageGeneration, &self.image_generation),
+            (Tool::Other, &self.other_tools),
         ];
         all.into_iter().filter_map(|(tool, price)| Some((tool, price.as_ref()?))).collect()
     }

@@ -181,8 +181,8 @@ impl Watch for WithIds<'_> {
         (self.made.in_output && depth == ITEM_DEPTH) || self.usage.may_begin(first, depth)
     }
 
-    fn may_have(&self, len: usize, depth: usize) -> bool {
-        matches!(len, 2 | 12) || self.usage.may_have(len, depth)
+    fn may_have(&self, key: &[u8], depth: usize) -> bool {
+        matches!(key.len(), 2 | 12) || self.usage.may_have(key, depth)
     }
 
     fn deep(&mut self, key: DeepKey<'_>) -> Want {

@@ -95,8 +95,8 @@ impl Watch for UsageWatch {
         self.listed.may_begin(first, depth)
     }
 
-    fn may_have(&self, len: usize, _: usize) -> bool {
-        len == 4
+    fn may_have(&self, key: &[u8], _: usize) -> bool {
+        key.len() == 4
     }
 
     fn deep(&mut self, key: DeepKey<'_>) -> Want {
