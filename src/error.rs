@@ -333,6 +333,24 @@ impl Error {
         }
     }
 
+    /// May the provider bill the attempt that failed so: had it the request, and did it not refuse it?
+    #[must_use]
+    pub fn may_be_billed(&self) -> bool {
+        match self {
+            Self::Upstream(e) => match e {
+                UpstreamError::HungUp { .. } | UpstreamError::Silent { .. } | UpstreamError::BrokenOff { .. } => true,
+                UpstreamError::ConnectFailed { .. }
+                | UpstreamError::Garbage { .. }
+                | UpstreamError::CredentialRefused { .. }
+                | UpstreamError::Overloaded { .. }
+                | UpstreamError::Saturated { .. } => false,
+            },
+            Self::Key(_) | Self::Request(_) | Self::Body(_) | Self::Model(_) | Self::Limit(_) | Self::Gateway(_) => {
+                false
+            }
+        }
+    }
+
     /// The closed label under which metrics and the access log count this.
     #[must_use]
     pub fn kind(&self) -> Kind {

@@ -178,9 +178,11 @@ const EXCEPTIONS: &[Layer] = &[
     ),
     (
         "policy/failover",
-        &["policy/attempt", "policy/passage", "upstream"],
+        &["policy/attempt", "policy/passage", "policy/spoilt", "upstream"],
         "one attempt after another; the answer's body is the upstream's",
     ),
+    ("policy/debt", &["policy/entry"], "writes entries of the usage journal"),
+    ("policy/spoilt", &["policy/entry"], "as debt"),
     ("policy/meter", &["policy/debt"], "holds more for what is owed, or says that it cannot"),
     ("policy/passage", &["upstream"], "an answer on its way to the client, so it holds the upstream's body"),
 ];

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use super::Core;
+use super::{Core, entry};
 use crate::call::{Call, Outcome, Owed, Tally, Trail};
 use crate::error::{Error, GatewayError};
 use crate::journal::Full;
 use crate::ledger::account::Tokens;
 use crate::ledger::name::Name;
 use crate::ledger::receipt::Settled;
-use crate::ledger::record::{End, Final, Flags, Intent, Said};
+use crate::ledger::record::{End, Final, Flags, Intent};
 use crate::money::Pico;
 use crate::price::{Gaps, Priced, Rates, whole_input};
 use crate::protocol::estimate;
@@ -44,6 +44,7 @@ struct Ending<'e> {
     end: End,
     status: u16,
     provider: Name,
+    credential: Name,
     served: &'e str,
     usage: Usage,
     priced: Priced,
@@ -132,13 +133,13 @@ impl Debt {
             team.spent(self.call.agent, self.core.index, &spent);
             owner.spent(self.call.agent, self.core.index, &spent);
         }
-        let fare = self.call.rules.fare(self.route);
-        let provider = place.and_then(|place| fare.providers.get(place)).copied().unwrap_or_default();
+        let (provider, credential) = entry::who(&self.call, self.route, target);
         let ending = Ending {
             end: end_of(tally.outcome),
             status,
             provider,
-            served: &self.call.model,
+            credential,
+            served: &entry::served(&self.call, target),
             usage,
             priced,
             prices: rates.as_deref().map_or(Name::NONE, prices),
@@ -201,6 +202,7 @@ impl Debt {
             end,
             status: 0,
             provider: Name::NONE,
+            credential: Name::NONE,
             served: "",
             usage,
             priced,
@@ -242,30 +244,14 @@ impl Debt {
     }
 
     fn intent(&self, owed: &Owed) -> Intent<'_> {
-        let payers = self.call.rules.payers(self.call.key);
-        Intent {
-            call: self.trail.id.number(),
-            at: owed.millis,
-            key: payers.key,
-            owner: payers.owner,
-            team: payers.team,
-            organisation: payers.organisation,
-            agent: Said::Here(self.call.agent),
-            dialect: Said::Here(self.call.dialect),
-            session: self.trail.session.get().map_or("", |session| session),
-            user: self.trail.user.as_deref().unwrap_or_default(),
-            asked: &self.call.model,
-            hold: owed.hold,
-            known: Pico::ZERO,
-        }
+        entry::intent(&self.call, &self.trail, owed.millis, owed.hold)
     }
 
     fn last<'f>(&'f self, owed: &Owed, ending: &'f Ending<'_>) -> Final<'f> {
         Final {
             intent: self.intent(owed),
             provider: ending.provider,
-            // A provider has one credential.
-            credential: ending.provider,
+            credential: ending.credential,
             prices: ending.prices,
             served: ending.served,
             usage: ending.usage,

@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -21,11 +21,13 @@ use tower::{Layer, Service};
 use super::Core;
 use super::attempt;
 use super::passage::{Look, Opening, Passage};
+use super::spoilt::Spoilt;
 use crate::call::{Attempt, Call, Covered, Plan, Trail};
 use crate::error::{Error, GatewayError, UpstreamError};
 use crate::message::Response;
 use crate::message::name::{CONTENT_ENCODING, CONTENT_TYPE};
 use crate::protocol::tap::Tap;
+use crate::protocol::usage::Usage;
 use crate::protocol::{Dialect, Endpoint, headers};
 use crate::snapshot::routes::{Place, Target};
 use crate::upstream::body::Answer;
@@ -111,9 +113,10 @@ where
                 continue;
             }
         };
+        let (began, mut used) = (Instant::now(), None);
         let tried = try_target(&mut upstream, &trail, &call, &plan, &target, &held).await;
         let judged = match tried {
-            Ok(response) => judge(response, &trail, &call, &target, more).await,
+            Ok(response) => judge(response, &trail, &call, &target, more, &mut used).await,
             Err(error) => Err(error),
         };
         match judged {
@@ -128,6 +131,9 @@ where
             }
             Err(error) => {
                 target.series.cells(call.agent, call.dialect, core.index).failed_attempts.fetch_add(1, Relaxed);
+                let (route, captured) = (plan.route, plan.captured.as_deref().unwrap_or_default());
+                let spoilt = Spoilt { trail: &trail, call: &call, route, target: &target, captured, began, used };
+                spoilt.write_down(core, &error);
                 if !error.may_try_elsewhere() {
                     return Err(error);
                 }
@@ -184,6 +190,7 @@ async fn judge<A: Answer>(
     call: &Call,
     target: &Target,
     more: bool,
+    used: &mut Option<Usage>,
 ) -> Result<Judged<A>, Error> {
     let Response { status: code, mut fields, body: mut answer } = response;
     let status = code.as_u16();
@@ -221,7 +228,7 @@ async fn judge<A: Answer>(
     };
     if stream && more {
         let since = trail.at.elapsed();
-        before = Box::pin(hold_back(&mut answer, call, &provider.name)).await?;
+        before = Box::pin(hold_back(&mut answer, call, trail, &provider.name, used)).await?;
         trail.own.put(trail.own.get().unwrap_or_default() + (trail.at.elapsed() - since));
     } else if !stream && before.is_empty() && is_short(&answer) {
         // Its head says nothing to anybody without it, and once that has left nobody else can answer.
@@ -254,10 +261,16 @@ async fn first_piece<A: Answer>(answer: &mut A) -> Result<SmallVec<[Bytes; 1]>, 
     }
 }
 
-/// The beginning of a stream, up to its first content event.
-async fn hold_back<A: Answer>(answer: &mut A, call: &Call, provider: &str) -> Result<SmallVec<[Bytes; 1]>, Error> {
+/// The beginning of a stream, up to its first content event. `used`: what it has told, should it end there.
+async fn hold_back<A: Answer>(
+    answer: &mut A,
+    call: &Call,
+    trail: &Trail,
+    provider: &str,
+    used: &mut Option<Usage>,
+) -> Result<SmallVec<[Bytes; 1]>, Error> {
     let mut tap = Tap::stream(call.dialect);
-    read_until(answer, HOLD_TIME, |frame, bytes| {
+    let held = read_until(answer, HOLD_TIME, |frame, bytes| {
         let seen = tap.feed(frame);
         // A stream whose first word is an error has not begun.
         match seen.failed && !seen.content {
@@ -265,7 +278,12 @@ async fn hold_back<A: Answer>(answer: &mut A, call: &Call, provider: &str) -> Re
             false => Ok(seen.content || seen.terminal || bytes > HOLD_BYTES),
         }
     })
-    .await
+    .await;
+    if held.is_err() {
+        let told = tap.used(trail.bytes_in.load(Relaxed)).map(|used| used.usage);
+        *used = Some(told.unwrap_or_default());
+    }
+    held
 }
 
 async fn read_error<A: Answer>(answer: &mut A, patience: Duration) -> Result<SmallVec<[Bytes; 1]>, Error> {

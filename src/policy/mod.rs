@@ -23,8 +23,10 @@ pub mod strangers;
 
 mod attempt;
 mod debt;
+mod entry;
 mod meter;
 mod record;
+mod spoilt;
 mod standing;
 
 use std::sync::Arc;

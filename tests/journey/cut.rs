@@ -1,17 +1,14 @@
 //! Streams that turn out dearer than what is held for them: more is held, and where nothing is free they are cut.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use tollgate::error::limit::Level;
-use tollgate::journal::frame::Frame;
-use tollgate::journal::segment::Segment;
-use tollgate::journal::{Journal, Settings};
 use tollgate::ledger::record::{End, Flags};
 use tollgate::money::Pico;
 
+use super::book::{Book, Entry, Journaled};
 use super::scripted::{Act, Gateway, RULES, Step, post, read};
 use super::{BLOCK, DELTA, START, STOP};
 
@@ -146,44 +143,15 @@ async fn a_prompt_that_is_not_counted_yet_cuts_nobody() {
     assert_eq!(spent(&gateway).0, Pico::new(2_000_000_000 + 7_500_000_000));
 }
 
-/// What is in the journal of one long call.
-#[derive(Default)]
-struct Written {
-    /// Cost and output so far.
-    notes: Vec<(Pico, u64)>,
-    last: Option<(Pico, End, Flags)>,
-}
-
-fn written(folder: &Path) -> Written {
-    let Written { mut notes, mut last } = Written::default();
-    for run in std::fs::read_dir(folder).unwrap() {
-        for file in std::fs::read_dir(run.unwrap().path()).unwrap() {
-            let Ok(mut segment) = Segment::open(&file.unwrap().path(), 0) else { continue };
-            while let Some(parsed) = segment.next(true).unwrap() {
-                match segment.frame(parsed) {
-                    Some(Frame::Progress(_, progress)) => notes.push((progress.cost, progress.output)),
-                    Some(Frame::Final(record)) => last = Some((record.cost, record.end, record.flags)),
-                    _ => {}
-                }
-            }
-        }
-    }
-    Written { notes, last }
-}
-
 #[tokio::test]
 async fn a_long_stream_is_noted_now_and_then_so_that_a_crash_does_not_forget_it() {
     let path = PATHS[0];
     for (budgets, want) in [("", End::Complete), (r#"{ dollars = "0.05", per = "day" }"#, End::Cut)] {
-        let folder = tempfile::tempdir().unwrap();
-        let journal = Journal::start(Settings::new(folder.path().join("journal")), 1).unwrap();
-        let mut gateway = Gateway::with(&rules(budgets), vec![long(path)], 1);
-        Arc::get_mut(&mut gateway.core).unwrap().journal = journal.for_core(0).unwrap();
-        read(gateway.ask(ask(path)).await.into_body()).await;
-        drop(gateway);
-        journal.finish();
-        let Written { notes, last } = written(&folder.path().join("journal"));
-        let (cost, end, flags) = last.unwrap();
+        let journaled = Journaled::with(&rules(budgets), vec![long(path)], 1);
+        read(journaled.gateway.ask(ask(path)).await.into_body()).await;
+        let Book { notes, finals, attempts } = journaled.read();
+        assert!(finals.len() == 1 && attempts.is_empty(), "{finals:?}");
+        let Entry { cost, end, flags, .. } = finals[0];
         assert_eq!(end, want);
         assert_eq!(flags.has(Flags::CUT_BY_BUDGET), end == End::Cut);
         assert_eq!(flags.has(Flags::ESTIMATED), end == End::Cut);

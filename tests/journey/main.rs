@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
 
 mod asked;
+mod attempts;
+mod book;
 mod coded;
 mod cut;
 mod keys;
