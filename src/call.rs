@@ -20,6 +20,7 @@ use smallvec::SmallVec;
 use crate::agent::Agent;
 use crate::error::{Error, RequestError};
 use crate::ledger::receipt::Receipt;
+use crate::ledger::repeat::Sighting;
 use crate::message::name::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use crate::message::{Field, Fields};
 use crate::money::Pico;
@@ -269,6 +270,8 @@ pub struct Owed {
     pub millis: u64,
     /// Which of the route's targets those prices are of.
     pub first: Option<u16>,
+    /// By what the loop guard knows the call again; `None` where it does not look.
+    pub sighting: Option<Sighting>,
 }
 
 /// Somebody else answers for what it costs.

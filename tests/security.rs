@@ -45,6 +45,9 @@ const SETTINGS: &[Setting] = &[
     ("unknown keys of one address in a minute", "limits.failed_keys", Count, |l| {
         l.prepared.0.limits.failed_keys.into()
     }),
+    ("answers in a minute to the same body of one session", "limits.repeats", Count, |l| {
+        l.prepared.0.limits.repeats.into()
+    }),
     (
         "ids of responses and their items, and again of files and the like; the oldest go first",
         "limits.response_ids",
@@ -115,6 +118,12 @@ const FIXED: &[Fixed] = &[
         Count,
     ),
     ("calls that each of them remembers", "ledger/hold.rs", "WINDOW", Count),
+    (
+        "lengths and bodies of sessions that the loop guard remembers, in 16 tables of",
+        "ledger/repeat.rs",
+        "PLACES",
+        Count,
+    ),
     ("`retry-after` when calls under way are in the way", "ledger/account.rs", "SOON", Time),
     ("nesting of a JSON body", "protocol/mod.rs", "MAX_DEPTH", Count),
     ("a model's name", "protocol/peek.rs", "MAX_MODEL", Bytes),
@@ -150,6 +159,7 @@ const FIXED: &[Fixed] = &[
     ("names of the configuration that are numbered, of one process", "ledger/name.rs", "MOST", Count),
     ("a usage object that is read", "protocol/tap/watch.rs", "MAX_USAGE", Bytes),
     ("the name of a price class that is read", "protocol/tap/watch.rs", "MAX_TIER", Bytes),
+    ("the type of a tool, or its bound, that is read", "protocol/peek/suspect.rs", "RAW", Bytes),
     ("`stream_options` that are read", "protocol/peek.rs", "OPTIONS_RAW", Bytes),
     (
         "an event that may be the usage that only we asked for, kept until its end",
@@ -269,6 +279,9 @@ const OTHERS: &[(&str, &str)] = &[
     ("policy/fund.rs BYTES_PER_TOKEN", "a rule of thumb"),
     ("policy/fund.rs MOST_INPUT", "reckoned with, not a bound"),
     ("policy/fund.rs MOST_OUTPUT", "reckoned with, not a bound"),
+    ("ledger/repeat.rs MINUTE", "said by limits.repeats"),
+    ("ledger/repeat.rs SHARDS", "said with PLACES"),
+    ("ledger/repeat.rs WAYS", "an index"),
     ("policy/fund.rs MOST_USES", "reckoned with, not a bound"),
     ("policy/fund.rs USUAL_OUTPUT", "a rule of thumb"),
     ("policy/meter.rs BYTES_PER_TOKEN", "a rule of thumb"),

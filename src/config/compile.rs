@@ -201,7 +201,8 @@ fn compile(cx: &mut Context<'_>, config: &Config) -> (Draft, Startup, Option<Arc
 }
 
 fn limits(cx: &mut Context<'_>, limits: &schema::Limits) -> Limits {
-    let schema::Limits { request_body, inflight_bodies, inflight_requests, failed_keys, response_ids: _ } = limits;
+    let schema::Limits { request_body, inflight_bodies, inflight_requests, failed_keys, repeats, response_ids: _ } =
+        limits;
     let request = size(cx, "limits.request_body", request_body.as_ref(), 32 << 20);
     let inflight = size(cx, "limits.inflight_bodies", inflight_bodies.as_ref(), 1 << 30);
     if inflight < request {
@@ -220,8 +221,11 @@ fn limits(cx: &mut Context<'_>, limits: &schema::Limits) -> Limits {
         }
         Some(given) => given.value,
     };
-    let failed_keys = failed_keys.as_ref().map_or(300, |given| u32::try_from(given.value).unwrap_or(u32::MAX));
-    Limits { request_body: request, inflight_bodies: inflight, inflight_requests: requests, failed_keys }
+    let count = |given: &Option<At<u64>>, usual| {
+        given.as_ref().map_or(usual, |given| u32::try_from(given.value).unwrap_or(u32::MAX))
+    };
+    let (failed_keys, repeats) = (count(failed_keys, 300), count(repeats, 30));
+    Limits { request_body: request, inflight_bodies: inflight, inflight_requests: requests, failed_keys, repeats }
 }
 
 fn timeouts(cx: &mut Context<'_>, timeouts: &schema::Timeouts) -> (ClientTimeouts, crate::provider::Timeouts) {

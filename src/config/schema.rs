@@ -150,6 +150,9 @@ pub struct Limits {
     /// Unknown keys that one address (IPv6: one /64) may show within a minute before it is told to wait (429); a valid key
     /// passes all the same. 0: any number. Default: 300.
     pub failed_keys: Option<At<u64>>,
+    /// How often one session may have the very same body answered within a minute, before it is refused as a loop (one more
+    /// may pass). Only where the agent names its session. 0: any number. Default: 30.
+    pub repeats: Option<At<u64>>,
     /// Ids whose owner is remembered, the newest: so many of responses and their items, and as many of files, batches and
     /// whatever else providers keep; 1 to 10000000. Takes effect at a restart. Default:
     /// 100000.

@@ -110,6 +110,9 @@ impl Debt {
             true => owed.rates.clone(),
             false => self.rates_of(target, at),
         };
+        if let Some(sighting) = owed.sighting.filter(|_| status < 400) {
+            self.core.ledger.repeats.answered(sighting, owed.receipt.at().mono);
+        }
         let usage = tally.usage.unwrap_or_default();
         let charged = self.is_recorded() && (status < 400 || tally.usage.is_some());
         let priced = match (&rates, charged) {

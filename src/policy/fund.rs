@@ -1,4 +1,5 @@
-//! Reserve what the call may cost at its plan's dearest target. Refused here: 402, 429, and 403 for what nobody can price.
+//! Reserve what the call may cost at its plan's dearest target. Refused here: 402, 429, 403 for what nobody can price, 400 for
+//! what goes round in circles.
 //!
 //! Invariant: what leaves here is held on every account that the call is charged to, or on none. A call that no account bounds
 //! is not reckoned at all.
@@ -7,11 +8,12 @@ use std::sync::Arc;
 
 use super::Core;
 use super::gate::Decide;
-use crate::call::{Call, Funded, Owed, Plan, Planned};
+use crate::call::{Call, Funded, Held, Owed, Plan, Planned, Trail};
 use crate::error::{Error, LimitError};
-use crate::ledger::account::Wanted;
+use crate::ledger::account::{Now, Wanted};
 use crate::ledger::bound::Bound;
 use crate::ledger::receipt::{Receipt, reserve};
+use crate::ledger::repeat::Sighting;
 use crate::money::Pico;
 use crate::price::{Priced, Rates, Reach};
 use crate::protocol::peek::Terms;
@@ -43,6 +45,7 @@ impl Decide<Planned> for Fund {
         let since_epoch = clock::since_epoch();
         let now = ledger.at(trail.at, since_epoch);
         let payers = call.rules.payers(call.key);
+        let sighting = self.sighting(&trail, &call, &held, now)?;
         let fare = call.rules.fare(plan.route);
         let agent = payers.agents.as_ref().and_then(|agents| agents[call.agent.index()].as_ref());
         let at = u64::try_from(now.unix).unwrap_or_default();
@@ -62,7 +65,26 @@ impl Decide<Planned> for Fund {
         };
         let first = plan.order.first().copied();
         let millis = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
-        Ok(Funded { trail, call, held, plan, owed: Owed { receipt, hold, rates, millis, first } })
+        let owed = Owed { receipt, hold, rates, millis, first, sighting };
+        Ok(Funded { trail, call, held, plan, owed })
+    }
+}
+
+impl Fund {
+    /// What the loop guard sees of a call.
+    fn sighting(&self, trail: &Trail, call: &Call, held: &Held, now: Now) -> Result<Option<Sighting>, LimitError> {
+        let most = call.rules.limits.repeats;
+        let Some(session) = trail.session.get().filter(|_| most > 0 && call.endpoint.is_charged()) else {
+            return Ok(None);
+        };
+        let whose = (call.rules.payers(call.key).key.number(), &**session);
+        let body = || {
+            let mut sum = crc32fast::Hasher::new();
+            held.body.iter().for_each(|frame| sum.update(frame));
+            sum.finalize()
+        };
+        let seen = self.0.ledger.repeats.look(whose, held.body.len() as u64, now.mono, most, body);
+        seen.map(Some).map_err(|times| LimitError::Repeated { times })
     }
 }
 

@@ -100,6 +100,8 @@ pub struct Limits {
     pub inflight_requests: u64,
     /// Keys that are none, from one address within a minute; 0: any number.
     pub failed_keys: u32,
+    /// Answers to the same body of a session within a minute; 0: any number.
+    pub repeats: u32,
 }
 
 /// How long clients may take.

@@ -8,6 +8,7 @@ mod book;
 mod coded;
 mod cut;
 mod keys;
+mod loops;
 mod named;
 mod overhead;
 mod priced;
