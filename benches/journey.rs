@@ -1,7 +1,8 @@
 //! Instructions of a whole request through every layer, with an upstream that answers at once and no sockets.
 //!
 //! `journey_open`: a JSON answer, and a stream of 100 events, read to the end; the difference to a bare answer is what
-//! Tollgate adds. `key_lookup_100k`: finding one key among 100,000 (most of it is one block of SHA-256, in software here:
+//! Tollgate adds. `journey_governed`: the same with two limits, three levels of budgets, a price, and usage written to disk;
+//! what it adds to `journey_open` may be 12,000 (`journey_open` writes nothing). `key_lookup_100k`: finding one key among 100,000 (most of it is one block of SHA-256, in software here:
 //! valgrind knows no SHA instructions).
 
 #![expect(clippy::disallowed_methods, reason = "gungraun's main ends the process")]
@@ -18,7 +19,9 @@ use bytes::Bytes;
 use gungraun::{library_benchmark, library_benchmark_group, main};
 use http::Request;
 use scripted::{Act, Gateway, Step, Upload, inbound, json, post, read};
+use tempfile::TempDir;
 use tokio::runtime::Runtime;
+use tollgate::journal::{Journal, Settings};
 use tollgate::listen::Inbound;
 use tollgate::snapshot::KeyId;
 use tollgate::snapshot::keyring::{Keyring, digest};
@@ -36,6 +39,7 @@ fn stream_of_100() -> Act {
 
 struct Ready {
     runtime: Runtime,
+    kept: Option<(Journal, TempDir)>,
     gateway: Gateway,
     request: Inbound<Upload>,
 }
@@ -44,10 +48,26 @@ struct Ready {
 fn ready(act: Act) -> Ready {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let gateway = Gateway::new(vec![act.clone(), act.clone(), act]);
+    warmed(runtime, gateway, None)
+}
+
+/// The same where everybody is held to something, and usage is written down.
+fn governed(act: Act) -> Ready {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let journal = Journal::start(Settings::new(folder.path().to_owned()), 1).unwrap();
+    let acts = vec![act.clone(), act.clone(), act];
+    let gateway = Gateway::writing(&scripted::governed(), acts, 1, journal.for_core(0).unwrap());
+    // Its thread would be counted too.
+    journal.finish();
+    warmed(runtime, gateway, Some((journal, folder)))
+}
+
+fn warmed(runtime: Runtime, gateway: Gateway, kept: Option<(Journal, TempDir)>) -> Ready {
     for _ in 0..2 {
         runtime.block_on(async { read(gateway.ask(request()).await.into_body()).await });
     }
-    Ready { runtime, gateway, request: inbound(request()) }
+    Ready { runtime, kept, gateway, request: inbound(request()) }
 }
 
 fn request() -> Request<Upload> {
@@ -61,14 +81,23 @@ fn request() -> Request<Upload> {
 #[library_benchmark]
 #[bench::json(ready(json(200, ANSWER)))]
 #[bench::stream_100(ready(stream_of_100()))]
-fn journey_open(ready: Ready) -> (Runtime, Gateway, usize) {
+fn journey_open(ready: Ready) -> Served {
     run(ready)
 }
 
+#[library_benchmark]
+#[bench::json(governed(json(200, ANSWER)))]
+#[bench::stream_100(governed(stream_of_100()))]
+fn journey_governed(ready: Ready) -> Served {
+    run(ready)
+}
+
+type Served = (Runtime, Option<(Journal, TempDir)>, Gateway, usize);
+
 /// Not inside the bench: callgrind would stop counting at the first closure whose path holds the bench's name.
 #[inline(never)]
-fn run(ready: Ready) -> (Runtime, Gateway, usize) {
-    let Ready { runtime, gateway, request } = ready;
+fn run(ready: Ready) -> Served {
+    let Ready { runtime, kept, gateway, request } = ready;
     let bytes = runtime.block_on(async {
         let answer = match gateway.serve(black_box(request)).await {
             Ok(answer) => answer,
@@ -78,7 +107,7 @@ fn run(ready: Ready) -> (Runtime, Gateway, usize) {
         assert!(whole);
         bytes.len()
     });
-    (runtime, gateway, bytes)
+    (runtime, kept, gateway, bytes)
 }
 
 fn keyring(keys: u32) -> Keyring {
@@ -97,5 +126,5 @@ fn key_lookup_100k(ring: Keyring) -> (Keyring, Option<KeyId>) {
     (ring, found)
 }
 
-library_benchmark_group!(name = journey_group, benchmarks = [journey_open, key_lookup_100k]);
+library_benchmark_group!(name = journey_group, benchmarks = [journey_open, journey_governed, key_lookup_100k]);
 main!(library_benchmark_groups = journey_group);

@@ -11,6 +11,7 @@ mod scripted;
 
 use bytes::Bytes;
 use scripted::{Act, Gateway, Step, inbound, json, post};
+use tollgate::journal::{Journal, Settings};
 use tollgate::protocol::inflate::{self, Coding, Inflate};
 
 const ASK: &str = r#"{"model":"m","stream":true,"stream_options":{"include_usage":true},"messages":[]}"#;
@@ -27,8 +28,11 @@ fn stream(events: usize) -> Act {
 
 /// Allocations of the last of three equal calls: the first two pay for what happens once in a process.
 fn allocations(ask: &'static str, act: &Act) -> u64 {
+    counted(ask, &Gateway::new(vec![act.clone(), act.clone(), act.clone()]))
+}
+
+fn counted(ask: &'static str, gateway: &Gateway) -> u64 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let gateway = Gateway::new(vec![act.clone(), act.clone(), act.clone()]);
     let mut last = 0;
     for _ in 0..3 {
         let request = inbound(post("/v1/chat/completions", ask));
@@ -62,6 +66,20 @@ fn a_request_costs_a_known_number() {
     // The spliced list of pieces, the words between two of them with their `Bytes`, and what is withheld by.
     let asked = allocations(ASK_NOTHING, &answer) - got;
     assert_eq!(asked, 5, "more allocations for asking");
+}
+
+#[test]
+fn limits_budgets_and_the_journal_cost_no_more_than_three() {
+    let answer = json(200, r#"{"usage":{"prompt_tokens":1,"completion_tokens":1}}"#);
+    let folder = tempfile::tempdir().unwrap();
+    let journal = Journal::start(Settings::new(folder.path().to_owned()), 1).unwrap();
+    let acts = vec![answer.clone(), answer.clone(), answer.clone()];
+    let gateway = Gateway::writing(&scripted::governed(), acts, 1, journal.for_core(0).unwrap());
+    let more = counted(ASK, &gateway) - allocations(ASK, &answer);
+    assert!(more <= 3, "{more} more allocations");
+    let page = gateway.core.metrics.render();
+    let cost = page.lines().find(|line| line.starts_with("tollgate_cost_")).unwrap();
+    assert!(!cost.ends_with(" 0"), "it was charged: {cost}");
 }
 
 /// Raised only in a commit of its own, with a reason.

@@ -309,6 +309,30 @@ team = "core"
 secret = { env = "KEY" }
 "#;
 
+/// The same rules with two limits, three levels of budgets, and a price.
+pub fn governed() -> String {
+    let key = r#"team = "core"
+owner = "ada"
+limits = [{ requests = 1_000_000, per = "1m" }]
+budgets = [{ dollars = 1_000_000, per = "day" }]
+"#;
+    let accounts = r#"
+[[price]]
+model = "m"
+input = 3
+cache_read = 0.3
+output = 15
+[[owner]]
+name = "ada"
+budgets = [{ dollars = 1_000_000, per = "5h" }]
+[[team]]
+name = "core"
+limits = [{ tokens = 1_000_000_000, per = "1h" }]
+budgets = [{ dollars = 1_000_000, per = "month" }]
+"#;
+    RULES.replace("team = \"core\"\n", key) + accounts
+}
+
 pub fn env(name: &str) -> Option<String> {
     match name {
         "KEY" => Some(KEY.to_owned()),
@@ -328,6 +352,11 @@ impl Gateway {
 
     /// `m` tries this many targets.
     pub fn with(rules: &str, acts: Vec<Act>, targets: usize) -> Self {
+        Self::writing(rules, acts, targets, CoreJournal::nowhere())
+    }
+
+    /// The same, with usage written down.
+    pub fn writing(rules: &str, acts: Vec<Act>, targets: usize, journal: CoreJournal) -> Self {
         let metrics = Arc::new(Metrics::new(1));
         let mut loaded =
             config::load_text("test.toml".as_ref(), rules, &env, &metrics).unwrap_or_else(|e| panic!("{e}"));
@@ -343,7 +372,7 @@ impl Gateway {
             metrics: Arc::clone(&metrics),
             access_log: writer.for_core(0, &metrics),
             ledger: Arc::clone(live.ledger()),
-            journal: CoreJournal::nowhere(),
+            journal,
             owned: Arc::new(Owned::in_memory(1000, &metrics)),
             held_bodies: Arc::default(),
             strangers: Arc::default(),
