@@ -425,6 +425,19 @@ pub struct Trail {
     pub refused: OnceLock<Error>,
     /// How the answer's body ended.
     pub tally: OnceLock<Tally>,
+    /// What it cost; not set where there is no usage record of it.
+    pub charged: OnceLock<Charged>,
+}
+
+/// What the usage record says of a call's cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Charged {
+    /// All of it.
+    pub cost: Pico,
+    /// By an estimate of its tokens.
+    pub estimated: bool,
+    /// But for something that has no price.
+    pub unpriced: bool,
 }
 
 /// When something happened first, in nanoseconds since the request's head was complete.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::{Core, entry};
-use crate::call::{Call, Outcome, Owed, Tally, Trail};
+use crate::call::{Call, Charged, Outcome, Owed, Tally, Trail};
 use crate::error::{Error, GatewayError};
 use crate::journal::Full;
 use crate::ledger::account::Tokens;
@@ -131,11 +131,6 @@ impl Debt {
         cells.cost.fetch_add(priced.cost.pico(), Relaxed);
         cells.estimated.fetch_add(u64::from(estimated), Relaxed);
         cells.unpriced.fetch_add(u64::from(unpriced), Relaxed);
-        if let Some(Spending { team, owner }) = self.call.key().spending.as_ref().filter(|_| self.is_recorded()) {
-            let spent = Spent { usage: &usage, cost: priced.cost, estimated, unpriced };
-            team.spent(self.call.agent, self.core.index, &spent);
-            owner.spent(self.call.agent, self.core.index, &spent);
-        }
         let (provider, credential) = entry::who(&self.call, self.route, target);
         let ending = Ending {
             end: end_of(tally.outcome),
@@ -220,6 +215,7 @@ impl Debt {
     fn close(&self, owed: Owed, tokens: Tokens, ending: &Ending<'_>) {
         if self.is_recorded() {
             self.core.journal.finish(&self.last(&owed, ending));
+            self.spend(ending);
         }
         let Owed { receipt, .. } = owed;
         if receipt.is_free() {
@@ -238,6 +234,17 @@ impl Debt {
                 "a budget is nearly spent"
             );
         }
+    }
+
+    /// What is recorded, also for the log and for whoever pays.
+    fn spend(&self, ending: &Ending<'_>) {
+        let (usage, cost) = (&ending.usage, ending.priced.cost);
+        let (estimated, unpriced) = (ending.flags.has(Flags::ESTIMATED), ending.flags.has(Flags::UNPRICED));
+        let _ = self.trail.charged.set(Charged { cost, estimated, unpriced });
+        let Some(Spending { team, owner }) = &self.call.key().spending else { return };
+        let spent = Spent { usage, cost, estimated, unpriced };
+        team.spent(self.call.agent, self.core.index, &spent);
+        owner.spent(self.call.agent, self.core.index, &spent);
     }
 
     fn counted(&self, how: fn(&CoreCells) -> &AtomicU64) {

@@ -102,6 +102,7 @@ fn arrive<B>(core: &Core, inbound: Inbound<B>) -> Arrival<B> {
         content: Mark::default(),
         refused: OnceLock::new(),
         tally: OnceLock::new(),
+        charged: OnceLock::new(),
     };
     Arrival { rules, trail: Arc::new(trail), door, fields, body }
 }

@@ -1,4 +1,4 @@
-//! The access record: one line of JSON per request. Its fields are a contract (`tests/access_log.rs` holds it).
+//! The access record: one line of JSON per request. Its fields are a contract (`tests/journey/record.rs` holds it).
 //!
 //! Written by hand because it is on the hot path; no body, no query, no secret is ever in it.
 
@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use http::Version;
 
-use crate::call::Trail;
+use crate::call::{Charged, Trail};
 use crate::field;
 use crate::protocol::Endpoint;
 use crate::telemetry::access_log::{Line, Stamp};
@@ -92,10 +92,21 @@ fn how(line: &mut Line<'_>, trail: &Trail, status: Option<u16>) {
         field!("duration_us"),
         micros(trail.tally.get().map_or_else(|| trail.at.elapsed(), |tally| tally.duration)),
     );
-    let Some(tally) = trail.tally.get() else { return };
-    line.number(field!("bytes_out"), tally.bytes_out);
-    line.number(field!("events"), tally.events);
-    let Some(u) = &tally.usage else { return };
-    let tokens = [u.input, u.cache_read, u.cache_write, u.cache_write_1h, u.output, u.reasoning];
-    line.object(field!("tokens"), TOKEN_KINDS.iter().copied().zip(tokens));
+    if let Some(tally) = trail.tally.get() {
+        line.number(field!("bytes_out"), tally.bytes_out);
+        line.number(field!("events"), tally.events);
+        if let Some(u) = &tally.usage {
+            let tokens = [u.input, u.cache_read, u.cache_write, u.cache_write_1h, u.output, u.reasoning];
+            line.object(field!("tokens"), TOKEN_KINDS.iter().copied().zip(tokens));
+        }
+    }
+    if let Some(Charged { cost, estimated, unpriced }) = trail.charged.get() {
+        line.dollars(field!("cost"), *cost);
+        if *estimated {
+            line.flag(field!("estimated"), true);
+        }
+        if *unpriced {
+            line.flag(field!("unpriced"), true);
+        }
+    }
 }

@@ -16,6 +16,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::metrics::Metrics;
+use crate::money::Pico;
 
 /// A buffer goes to the writer at this size.
 const BUFFER: usize = 256 * 1024;
@@ -302,6 +303,25 @@ impl<'b> Line<'b> {
         write_number(self.out, value);
     }
 
+    /// Dollars, exactly: as many decimals as it has, at most twelve.
+    pub fn dollars(&mut self, name: Field, amount: Pico) {
+        self.name(name);
+        let (whole, rest) = (amount.pico() / Pico::DOLLAR.pico(), amount.pico() % Pico::DOLLAR.pico());
+        write_number(self.out, whole);
+        if rest == 0 {
+            return;
+        }
+        // By hand, as addresses are.
+        let (mut decimals, mut left) = ([b'0'; 12], rest);
+        for digit in decimals.iter_mut().rev() {
+            *digit += u8::try_from(left % 10).unwrap_or_default();
+            left /= 10;
+        }
+        let length = decimals.iter().rposition(|digit| *digit != b'0').map_or(0, |last| last + 1);
+        self.out.push(b'.');
+        self.out.extend_from_slice(&decimals[..length]);
+    }
+
     /// True or false.
     pub fn flag(&mut self, name: Field, value: bool) {
         self.name(name);
@@ -453,13 +473,34 @@ mod tests {
         line.number(crate::field!("n"), u64::MAX);
         line.null(crate::field!("x"));
         line.flag(crate::field!("f"), true);
+        line.dollars(crate::field!("d"), Pico::new(1_000_000));
         line.object(crate::field!("o"), [("p", 0), ("q", 12)].into_iter());
         line.end();
         let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(value["a"], "quote \" back \\ newline \n tab \t bell \u{7} é");
         assert_eq!(value["n"], u64::MAX);
+        assert_eq!(value["d"], 0.000_001);
         assert_eq!(value["o"]["q"], 12);
         assert_eq!(out.iter().filter(|b| **b == b'\n').count(), 1);
+    }
+
+    #[test]
+    fn dollars_are_exact() {
+        for (pico, want) in [
+            (0, "0"),
+            (1, "0.000000000001"),
+            (1_234_500_000_000, "1.2345"),
+            (33_100_000, "0.0000331"),
+            (7_000_000_000_000, "7"),
+            (u64::MAX, "18446744.073709551615"),
+        ] {
+            let mut out = Vec::new();
+            let mut line = Line::begin(&mut out, &mut Stamp::default(), Duration::ZERO);
+            line.dollars(crate::field!("cost"), Pico::new(pico));
+            line.end();
+            let text = String::from_utf8(out).unwrap();
+            assert_eq!(text.split("\"cost\":").nth(1).unwrap().trim_end(), format!("{want}}}"));
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod loops;
 mod named;
 mod overhead;
 mod priced;
+mod record;
 mod scripted;
 mod spending;
 mod standing;

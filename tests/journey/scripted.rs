@@ -256,6 +256,7 @@ impl Body for Upload {
 pub struct Gateway {
     pub core: Arc<Core>,
     pub stage: Arc<Stage>,
+    writer: Writer,
 }
 
 /// A request as a connection hands it on.
@@ -357,6 +358,15 @@ impl Gateway {
 
     /// The same, with usage written down.
     pub fn writing(rules: &str, acts: Vec<Act>, targets: usize, journal: CoreJournal) -> Self {
+        Self::kept(rules, acts, targets, journal, &Destination::Off)
+    }
+
+    /// The same, with its access log there.
+    pub fn logging(rules: &str, acts: Vec<Act>, targets: usize, log: &Destination) -> Self {
+        Self::kept(rules, acts, targets, CoreJournal::nowhere(), log)
+    }
+
+    fn kept(rules: &str, acts: Vec<Act>, targets: usize, journal: CoreJournal, log: &Destination) -> Self {
         let metrics = Arc::new(Metrics::new(1));
         let mut loaded =
             config::load_text("test.toml".as_ref(), rules, &env, &metrics).unwrap_or_else(|e| panic!("{e}"));
@@ -365,7 +375,7 @@ impl Gateway {
         let more: Vec<_> = others.iter().flat_map(|r| r.targets.clone()).take(targets - 1).collect();
         routes[0].targets.extend(more);
         let live = Live::new(loaded.prepared);
-        let writer = Writer::start(&Destination::Off).unwrap();
+        let writer = Writer::start(log).unwrap();
         let core = Arc::new(Core {
             index: 0,
             follower: Follower::new(Arc::clone(&live)),
@@ -380,7 +390,14 @@ impl Gateway {
             ids: Ids::new(7),
         });
         let stage = Arc::new(Stage { acts: Mutex::new(acts.into()), ..Stage::default() });
-        Self { core, stage }
+        Self { core, stage, writer }
+    }
+
+    /// All that was logged is in the file.
+    pub fn finish(self) {
+        self.core.access_log.flush();
+        drop(self.core);
+        self.writer.finish();
     }
 
     /// As a connection calls it.

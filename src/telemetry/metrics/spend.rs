@@ -118,7 +118,7 @@ struct Family {
 }
 
 const FAMILIES: [Family; 6] = [
-    Family { name: "calls_total", help: "Calls that were answered", cell: |c| &c.calls, money: false },
+    Family { name: "calls_total", help: "Calls, as the usage records have them", cell: |c| &c.calls, money: false },
     Family {
         name: "cost_micro_dollars_total",
         help: "What answers cost in millionths of a dollar, estimates included",
