@@ -44,10 +44,13 @@ struct Ready {
     request: Inbound<Upload>,
 }
 
+/// The one that is measured, and those before it: the first hundred of a kind teach what it costs, each with a look at all.
+const CALLS: usize = 150;
+
 /// A gateway that has served the same call before, so that nothing is measured that happens once in a process.
 fn ready(act: Act) -> Ready {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let gateway = Gateway::new(vec![act.clone(), act.clone(), act]);
+    let gateway = Gateway::new(vec![act; CALLS]);
     warmed(runtime, gateway, None)
 }
 
@@ -56,15 +59,14 @@ fn governed(act: Act) -> Ready {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let journal = Journal::start(Settings::new(folder.path().to_owned()), 1).unwrap();
-    let acts = vec![act.clone(), act.clone(), act];
-    let gateway = Gateway::writing(&scripted::governed(), acts, 1, journal.for_core(0).unwrap());
+    let gateway = Gateway::writing(&scripted::governed(), vec![act; CALLS], 1, journal.for_core(0).unwrap());
     // Its thread would be counted too.
     journal.finish();
     warmed(runtime, gateway, Some((journal, folder)))
 }
 
 fn warmed(runtime: Runtime, gateway: Gateway, kept: Option<(Journal, TempDir)>) -> Ready {
-    for _ in 0..2 {
+    for _ in 1..CALLS {
         runtime.block_on(async { read(gateway.ask(request()).await.into_body()).await });
     }
     Ready { runtime, kept, gateway, request: inbound(request()) }

@@ -13,14 +13,14 @@ mod tests;
 
 use std::borrow::Cow;
 
-use memchr::{memchr, memchr2};
+use memchr::{memchr, memchr_iter, memchr2};
 
 /// So many of the first events are all looked into: many streams are short.
 const FIRST: u64 = 40;
 /// Later ones, of which some are.
 const PERIOD: u64 = 32;
 /// So many, in a row: a word may lie in two.
-const RUN: u64 = 4;
+const RUN: u64 = 6;
 /// Where among them the row begins, from one period to the next: never in step with what a text repeats.
 const STRIDE: u64 = 11;
 /// Bytes of one event's content whose tokens are counted.
@@ -158,38 +158,45 @@ pub fn of_text(text: &str) -> u64 {
     counter.hundredths.div_ceil(100)
 }
 
-/// The keys whose texts a model has written, in all four dialects.
-fn is_content(key: &[u8]) -> bool {
-    matches!(
-        key,
-        b"text"
-            | b"delta"
-            | b"content"
-            | b"partial_json"
-            | b"thinking"
-            | b"arguments"
-            | b"reasoning_content"
-            | b"reasoning"
-            | b"refusal"
-            | b"input"
-    )
-}
-
 /// Tells the texts of an event that a model has written, as they are spelled, without quotes. Where the event breaks off, the
 /// last one does.
 fn contents(event: &[u8], mut tell: impl FnMut(&[u8])) {
-    let mut rest = event;
-    let mut wanted = false;
-    while let Some(open) = memchr(b'"', rest) {
-        let (text, behind) = string(&rest[open + 1..]);
-        // A wanted key's value is a text if nothing but the colon stands between them.
-        if wanted && rest[..open].iter().all(|byte| byte.is_ascii_whitespace() || *byte == b':') {
+    let mut over = 0;
+    for colon in memchr_iter(b':', event) {
+        // Inside of a text every quote has a backslash before it, so what looks like a key with a text behind it is one.
+        let Some(value) = text_at(event, colon + 1).filter(|_| colon >= over) else { continue };
+        if ends_with_key(&event[..colon]) {
+            let (text, behind) = string(&event[value..]);
             tell(text);
-            wanted = false;
-        } else {
-            wanted = is_content(text) && behind.trim_ascii_start().starts_with(b":");
+            over = event.len() - behind.len();
         }
-        rest = behind;
+    }
+}
+
+/// Where the text begins that is the value here, if it is a text.
+fn text_at(event: &[u8], mut at: usize) -> Option<usize> {
+    while event.get(at)?.is_ascii_whitespace() {
+        at += 1;
+    }
+    (event[at] == b'"').then_some(at + 1)
+}
+
+/// Whether one of the keys stands here, in quotes, whose texts a model has written, in all four dialects.
+fn ends_with_key(event: &[u8]) -> bool {
+    let mut end = event;
+    while let [before @ .., b' ' | b'\t' | b'\n' | b'\r'] = end {
+        end = before;
+    }
+    let [key @ .., last, b'"'] = end else { return false };
+    let is = |rest: &[u8]| key.strip_suffix(rest).is_some_and(|before| before.last() == Some(&b'"'));
+    match last {
+        b't' => is(b"conten") || is(b"tex") || is(b"reasoning_conten") || is(b"inpu"),
+        b'a' => is(b"delt"),
+        b'n' => is(b"partial_jso"),
+        b'g' => is(b"thinkin") || is(b"reasonin"),
+        b's' => is(b"argument"),
+        b'l' => is(b"refusa"),
+        _ => false,
     }
 }
 
@@ -253,8 +260,19 @@ enum Kind {
     Other,
 }
 
+/// The kinds of ASCII; what is beyond says nothing here.
+const ASCII: [Kind; 256] = {
+    let mut kinds = [Kind::Other; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        kinds[byte] = Kind::of(byte as u8 as char);
+        byte += 1;
+    }
+    kinds
+};
+
 impl Kind {
-    fn of(char: char) -> Self {
+    const fn of(char: char) -> Self {
         match char {
             'A'..='Z' => Self::Upper,
             'a'..='z' | '\u{c0}'..='\u{24f}' => Self::Lower,
@@ -298,27 +316,34 @@ impl Open {
 
 impl Counter {
     fn add(&mut self, text: &str) {
-        let mut rest = text;
-        while let Some(char) = rest.chars().next() {
-            let kind = Kind::of(char);
-            let accents = u64::from(kind == Kind::Lower && !char.is_ascii());
-            match &mut self.open {
-                Some(open) if open.kind.goes_on(kind) => {
-                    *open = Open { kind, chars: open.chars + 1, accents: open.accents + accents };
-                }
-                _ => {
-                    self.pause(false);
-                    self.open = Some(Open { kind, chars: 1, accents });
-                }
+        let mut rest = text.as_bytes();
+        while let Some(first) = rest.first() {
+            let kind = ASCII[usize::from(*first)];
+            // Most of a text is ASCII, and most of that words.
+            let length = if first.is_ascii() {
+                let same = |byte: &&u8| byte.is_ascii() && ASCII[usize::from(**byte)] == kind;
+                let length = rest.iter().take_while(same).count();
+                self.group(kind, length as u64, 0);
+                length
+            } else {
+                let char = text[text.len() - rest.len()..].chars().next().unwrap_or_default();
+                let kind = Kind::of(char);
+                self.group(kind, 1, u64::from(kind == Kind::Lower));
+                char.len_utf8()
+            };
+            rest = &rest[length..];
+        }
+    }
+
+    /// So many characters of one kind, of which so many are accented.
+    fn group(&mut self, kind: Kind, chars: u64, accents: u64) {
+        match &mut self.open {
+            Some(open) if open.kind.goes_on(kind) => {
+                *open = Open { kind, chars: open.chars + chars, accents: open.accents + accents };
             }
-            rest = &rest[char.len_utf8()..];
-            // Most of a text is small letters.
-            if kind == Kind::Lower
-                && let Some(open) = &mut self.open
-            {
-                let small = rest.bytes().take_while(u8::is_ascii_lowercase).count();
-                open.chars += small as u64;
-                rest = &rest[small..];
+            _ => {
+                self.pause(false);
+                self.open = Some(Open { kind, chars, accents });
             }
         }
     }
