@@ -100,7 +100,9 @@ impl Debt {
     }
 
     /// The answer is over. What it cost is noted; it is to be written before the client can see the end.
-    pub(super) fn pay(mut self, target: &Arc<Target>, cells: &Cells, status: u16, tally: &Tally) {
+    ///
+    /// `named`: the model that the answer names itself.
+    pub(super) fn pay(mut self, target: &Arc<Target>, cells: &Cells, status: u16, tally: &Tally, named: Option<&str>) {
         let Some(owed) = self.owed.take() else { return };
         self.counted(|cells| &cells.settled);
         let at = u64::try_from(owed.receipt.at().unix).unwrap_or_default();
@@ -132,12 +134,13 @@ impl Debt {
         cells.estimated.fetch_add(u64::from(estimated), Relaxed);
         cells.unpriced.fetch_add(u64::from(unpriced), Relaxed);
         let (provider, credential) = entry::who(&self.call, self.route, target);
+        let asked = entry::asked_for(&self.call, target);
         let ending = Ending {
             end: end_of(tally.outcome),
             status,
             provider,
             credential,
-            served: &entry::served(&self.call, target),
+            served: named.unwrap_or(&asked),
             usage,
             priced,
             prices: rates.as_deref().map_or(Name::NONE, prices),

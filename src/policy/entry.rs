@@ -42,7 +42,7 @@ pub(super) fn who(call: &Call, route: u32, target: &Arc<Target>) -> (Name, Name)
 }
 
 /// What the target was asked for.
-pub(super) fn served<'c>(call: &'c Call, target: &'c Target) -> Cow<'c, str> {
+pub(super) fn asked_for<'c>(call: &'c Call, target: &'c Target) -> Cow<'c, str> {
     match &target.model {
         UpstreamModel::Same => Cow::Borrowed(&call.model),
         UpstreamModel::Named(name) => Cow::Borrowed(name),

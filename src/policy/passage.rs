@@ -23,7 +23,7 @@ use crate::error::{Error, LimitError, UpstreamError};
 use crate::owned::Owned;
 use crate::protocol::keepalive::keepalive;
 use crate::protocol::problem::{Ending, in_stream};
-use crate::protocol::tap::{Seen, Tap, Used};
+use crate::protocol::tap::{Seen, Served, Tap, Used};
 use crate::protocol::unmetered::Operation;
 use crate::protocol::usage::Usage;
 use crate::protocol::withhold::{Passed, Withhold};
@@ -246,6 +246,11 @@ impl<A: Answer> Passage<A> {
     /// Whether everything that matters has passed.
     pub(super) fn is_over(&self) -> bool {
         self.outcome.is_some() || self.tap.terminal()
+    }
+
+    /// The model that the answer names itself.
+    pub(super) fn served(&self) -> Served {
+        self.tap.served()
     }
 
     /// What it has used so far, and whether the provider has counted the prompt.

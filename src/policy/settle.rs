@@ -229,7 +229,7 @@ impl<A: Answer> Settling<A> {
         cells.duration.record(tally.duration);
         let _ = trail.tally.set(tally);
         let core = Arc::clone(core);
-        debt.pay(&target, cells, status, &tally);
+        debt.pay(&target, cells, status, &tally, self.passage.served().name());
         Some(core)
     }
 }

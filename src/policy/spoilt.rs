@@ -56,7 +56,7 @@ impl Spoilt<'_> {
             provider,
             credential,
             prices: rates.map_or(Name::NONE, |rates| Name::of(&rates.version)),
-            served: &entry::served(call, target),
+            served: &entry::asked_for(call, target),
             usage,
             cost: priced.cost,
             status: 0,

@@ -24,6 +24,7 @@ mod kind;
 mod made;
 mod recent;
 mod responses;
+mod served;
 mod shape;
 mod things;
 mod watch;
@@ -34,6 +35,7 @@ use super::unmetered::Operation;
 use super::usage::Usage;
 use super::{Dialect, Object, estimate};
 use made::{Made, WithIds};
+pub use served::Served;
 use things::Things;
 use watch::UsageWatch;
 
@@ -251,6 +253,19 @@ impl Tap {
             Source::Gemini(_, reader) => reader.usage(),
             Source::Json(json) => json.watch.usage(),
             Source::Things(_) | Source::Blind => None,
+        }
+    }
+
+    /// The model that the answer names itself, as far as that was read: it stands beside the usage.
+    #[must_use]
+    pub fn served(&self) -> Served {
+        match &self.source {
+            Source::Anthropic(_, reader) => reader.served(),
+            Source::Chat(_, reader) => reader.served(),
+            Source::Responses(_, reader) => reader.served(),
+            Source::Gemini(_, reader) => reader.served(),
+            Source::Json(json) => json.watch.served,
+            Source::Things(_) | Source::Blind => Served::default(),
         }
     }
 

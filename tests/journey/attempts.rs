@@ -5,8 +5,10 @@ use tollgate::money::Pico;
 use tollgate::protocol::usage::Usage;
 
 use super::book::{Book, Journaled};
-use super::scripted::{Act, KEY, RULES, json, post, read, sse};
-use super::{STREAM, messages};
+use bytes::Bytes;
+
+use super::scripted::{Act, KEY, RULES, Step, json, post, read, sse};
+use super::{DELTA, START, STOP, STREAM, messages};
 
 const PRICE: &str = "[[price]]\ninput = 1\noutput = 10\n[[price]]\nprovider = \"two\"\ninput = 2\noutput = 20\n";
 
@@ -55,6 +57,46 @@ async fn a_call_that_nobody_answers_costs_nothing_but_its_attempts_are_known() {
     assert_eq!(who, [("one", 2), ("two", 3)], "a stale connection is no attempt of its own");
     let [last] = &*finals else { panic!("{finals:?}") };
     assert_eq!((last.end, last.cost, last.usage), (End::Failed, Pico::ZERO, Usage::default()));
+}
+
+#[tokio::test]
+async fn the_model_served_is_the_one_that_the_answer_names() {
+    const MESSAGES: &str = r#"{"model":"alias","max_tokens":1,"messages":[]}"#;
+    let chat = r#"{"model":"alias","stream":true,"stream_options":{"include_usage":true}}"#;
+    let dated = "real-name-2027-01-01";
+    let start = START.replacen(r#""usage""#, &format!(r#""model":"{dated}","usage""#), 1);
+    let events = |events: &[&str]| {
+        let frames = events.iter().map(|event| Step::Data(Bytes::from((*event).to_owned()))).collect();
+        Act::Answer { status: 200, kind: "text/event-stream", frames }
+    };
+    let usage = r#""usage":{"prompt_tokens":1,"completion_tokens":1,"input_tokens":1}"#;
+    let whole = |model: &str| {
+        let frames = vec![Step::Data(Bytes::from(format!(r#"{{"model":{model},{usage}}}"#)))];
+        Act::Answer { status: 200, kind: "application/json", frames }
+    };
+    let chunk = format!("data: {{\"model\":\"{dated}\",\"choices\":[],{usage}}}\n\n");
+    let done = format!(
+        "data: {{\"type\":\"response.completed\",\"response\":{{\"id\":\"r\",\"model\":\"{dated}\",{usage}}}}}\n\n"
+    );
+    let gemini = format!(
+        "data: {{\"candidates\":[{{\"finishReason\":\"STOP\"}}],\"usageMetadata\":{{\"promptTokenCount\":1}},\"modelVersion\":\"models/{dated}\"}}\n\n"
+    );
+    for (path, body, act, want) in [
+        ("/v1/messages", MESSAGES, whole(&format!("\"{dated}\"")), dated),
+        ("/v1/messages", MESSAGES, events(&[&start, DELTA, STOP]), dated),
+        ("/v1/chat/completions", chat, events(&[&chunk, "data: [DONE]\n\n"]), dated),
+        ("/v1/responses", r#"{"model":"alias","stream":true}"#, events(&[&done]), dated),
+        ("/v1beta/models/alias:streamGenerateContent?alt=sse", "{}", events(&[&gemini]), dated),
+        ("/v1/messages", MESSAGES, whole("7"), "real-name"),
+        ("/v1/messages", MESSAGES, whole(r#""a\nb""#), "real-name"),
+        ("/v1/messages", MESSAGES, whole(&format!("\"{}\"", "x".repeat(65))), "real-name"),
+        ("/v1/messages", MESSAGES, whole(r#""""#), "real-name"),
+    ] {
+        let journaled = Journaled::with(RULES, vec![act], 1);
+        read(journaled.gateway.ask(post(path, body)).await.into_body()).await;
+        let Book { finals, .. } = journaled.read();
+        assert_eq!(finals.first().map(|last| &*last.served), Some(want), "{path}");
+    }
 }
 
 #[tokio::test]

@@ -195,13 +195,15 @@ impl Suspect {
 
     /// A key at the top, without escapes; empty if it is none that could be wanted.
     pub fn top(&mut self, key: &[u8]) {
-        self.in_items_of(&Looks::NOTHING);
-        self.in_tools = false;
-        self.keys = if key == b"tools" { self.in_schemas } else { self.elsewhere };
-        self.firsts = self.keys.firsts;
+        if self.item_firsts != 0 {
+            self.in_items_of(&Looks::NOTHING);
+            self.in_tools = false;
+            (self.keys, self.firsts) = (self.elsewhere, self.elsewhere.firsts);
+        }
         match (self.vendor, key) {
             (Some(vendor), b"tools") => {
                 self.in_tools = true;
+                (self.keys, self.firsts) = (self.in_schemas, self.in_schemas.firsts);
                 self.in_items_of(match vendor {
                     Vendor::Anthropic | Vendor::OpenAi => const { &Looks::of(TOOL) },
                     Vendor::Gemini => const { &Looks::of(GEMINI_TOOL) },

@@ -1,6 +1,7 @@
 //! Anthropic Messages (<https://platform.claude.com/docs/en/build-with-claude/streaming>).
 
 use super::made::Made;
+use super::served::Served;
 use super::watch::UsageWatch;
 use super::{Progress, kind};
 use crate::protocol::Dialect;
@@ -30,6 +31,10 @@ impl Default for Reader {
 }
 
 impl Reader {
+    pub fn served(&self) -> Served {
+        self.watch.served
+    }
+
     pub fn usage(&self) -> Option<Usage> {
         self.watch.usage()
     }

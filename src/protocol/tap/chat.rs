@@ -13,6 +13,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 
 use super::Progress;
 use super::recent::Recent;
+use super::served::Served;
 use super::shape::Shape;
 use super::watch::UsageWatch;
 use crate::protocol::Dialect;
@@ -46,6 +47,10 @@ impl Default for Reader {
 }
 
 impl Reader {
+    pub fn served(&self) -> Served {
+        self.watch.served
+    }
+
     pub fn usage(&self) -> Option<Usage> {
         self.watch.usage()
     }

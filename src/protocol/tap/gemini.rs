@@ -10,6 +10,7 @@ use std::sync::LazyLock;
 use memchr::memmem::Finder;
 
 use super::Progress;
+use super::served::Served;
 use super::watch::UsageWatch;
 use crate::protocol::Dialect;
 use crate::protocol::estimate::Heard;
@@ -40,6 +41,12 @@ pub struct Reader {
 }
 
 impl Reader {
+    pub fn served(&self) -> Served {
+        let mut watch = UsageWatch::new(Dialect::Gemini);
+        watch.read(&self.last);
+        watch.served
+    }
+
     pub fn usage(&self) -> Option<Usage> {
         usage(&self.last).or_else(|| usage(&self.prior)).or(self.read)
     }

@@ -2,6 +2,7 @@
 
 use super::hosted::Hosted;
 use super::made::Made;
+use super::served::Served;
 use super::watch::UsageWatch;
 use super::{Progress, kind};
 use crate::protocol::Dialect;
@@ -34,6 +35,10 @@ impl Reader {
     /// Uses of tools, as far as they have passed.
     pub fn uses(&self) -> Uses {
         self.hosted.uses()
+    }
+
+    pub fn served(&self) -> Served {
+        self.watch.served
     }
 
     pub fn usage(&self) -> Option<Usage> {

@@ -4,6 +4,7 @@
 //! reports the last one wins, or is merged (Anthropic).
 
 use super::hosted::Listed;
+use super::served::Served;
 use crate::error::BodyError;
 use crate::protocol::Dialect;
 use crate::protocol::json::{DeepKey, Key, Root, Scanner, Value, Want, Watch};
@@ -23,6 +24,8 @@ pub struct UsageWatch {
     anthropic: AnthropicUsage,
     tier: Tier,
     listed: Listed,
+    /// The model that the answer names.
+    pub served: Served,
     /// `error` at the top, and not `null`.
     pub failed: bool,
 }
@@ -32,6 +35,7 @@ enum Wanted {
     Usage { level: usize },
     Tier,
     ItemType,
+    Model,
     Error,
 }
 
@@ -46,6 +50,7 @@ impl UsageWatch {
             anthropic,
             tier: Tier::Unsaid,
             listed: Listed::default(),
+            served: Served::default(),
             failed: false,
         }
     }
@@ -85,9 +90,11 @@ impl Watch for UsageWatch {
 
     #[inline]
     fn may_want(&self, first: u8, len: usize) -> bool {
-        // `message`, `x_groq`, `response`, `usage`, `usageMetadata`, `error`, `service_tier`, `output`
-        matches!((first, len), (b'u', 5 | 13) | (b'e', 5) | (b'm', 7) | (b'x', 6) | (b'r', 8) | (b's', 12) | (b'o', 6))
-            || self.listed.is_in()
+        // `message`, `model`, `modelVersion`, `x_groq`, `response`, `usage`, `usageMetadata`, `error`, `service_tier`, `output`
+        matches!(
+            (first, len),
+            (b'u', 5 | 13) | (b'e', 5) | (b'm', 5 | 7 | 12) | (b'x', 6) | (b'r', 8) | (b's', 12) | (b'o', 6)
+        ) || self.listed.is_in()
     }
 
     #[inline]
@@ -124,6 +131,11 @@ impl Watch for UsageWatch {
                 self.wanted = Wanted::Tier;
                 return Ok(Want::Value { limit: MAX_TIER });
             }
+            (Dialect::Anthropic | Dialect::Chat | Dialect::Responses, _, b"model")
+            | (Dialect::Gemini, 0, b"modelVersion") => {
+                self.wanted = Wanted::Model;
+                return Ok(Want::Value { limit: Served::RAW });
+            }
             (_, 0, b"error") => Wanted::Error,
             _ => return Ok(Want::Pass),
         };
@@ -153,7 +165,8 @@ impl Watch for UsageWatch {
                 self.tier = std::str::from_utf8(name).map_or(Tier::Other, Tier::from);
             }
             (Wanted::ItemType, _) => self.listed.value(&value),
-            (Wanted::Usage { .. } | Wanted::Tier, _) => {}
+            (Wanted::Model, Some(raw)) => self.served.note(raw),
+            (Wanted::Usage { .. } | Wanted::Tier | Wanted::Model, _) => {}
         }
         Ok(())
     }
