@@ -45,8 +45,8 @@ pub struct Budget {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// What 999 of 1000 such calls of this agent and model really cost. A stream is cut at the last free micro-dollar. May be
-    /// passed by at most one percent.
+    /// What 99 of 100 such calls of this agent and model really cost; a rare one must find room beside it. A stream is cut when
+    /// the last of the budget is used up. May be passed by at most about one percent.
     Learned,
     /// The most that the call can cost. Never passed, and much is held for calls that turn out cheap.
     Strict,
