@@ -1,12 +1,13 @@
 //! What calls cost, through the whole gateway as users run it: the program over sockets, before a provider that knows what
 //! it was asked and what it answered.
 //!
-//! Each part is small by default and larger by a variable: `TOLLGATE_CRASHES`, `TOLLGATE_MIXED`.
+//! Each part is small by default and larger by a variable: `TOLLGATE_CRASHES`, `TOLLGATE_MIXED`, `TOLLGATE_HAMMER`.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, also in its helpers")]
 
 mod client;
 mod gateway;
+mod hammer;
 mod killed;
 mod mixed;
 mod provider;

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -21,6 +22,26 @@ pub struct Reply {
     /// Before anything is said.
     pub after: Duration,
     pub said: Said,
+    /// Dropped when the answer begins.
+    pub place: Option<Arc<Place>>,
+}
+
+/// A call that is under way.
+#[derive(Debug)]
+pub struct Place(Arc<AtomicU64>);
+
+impl Place {
+    /// Takes one; and how many are taken now.
+    pub fn take(taken: &Arc<AtomicU64>) -> (Arc<Self>, u64) {
+        let now = taken.fetch_add(1, SeqCst) + 1;
+        (Arc::new(Self(Arc::clone(taken))), now)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -43,11 +64,15 @@ pub enum End {
 
 impl Reply {
     pub fn json(status: u16, body: String) -> Self {
-        Self { status, after: Duration::ZERO, said: Said::Json(body) }
+        Self { status, after: Duration::ZERO, said: Said::Json(body), place: None }
+    }
+
+    pub fn stream(events: Vec<String>, gap: Duration, end: End) -> Self {
+        Self { status: 200, after: Duration::ZERO, said: Said::Events { events, gap, end }, place: None }
     }
 
     pub fn events(events: Vec<String>, gap: Duration) -> Self {
-        Self { status: 200, after: Duration::ZERO, said: Said::Events { events, gap, end: End::Well } }
+        Self::stream(events, gap, End::Well)
     }
 }
 
@@ -72,8 +97,9 @@ async fn serve(mut stream: TcpStream, script: &(impl Fn(&Request) -> Reply + Syn
     stream.set_nodelay(true)?;
     let mut bytes = Vec::new();
     while let Some(request) = read(&mut stream, &mut bytes).await? {
-        let Reply { status, after, said } = script(&request);
+        let Reply { status, after, said, place } = script(&request);
         pause(after).await;
+        drop(place);
         match said {
             Said::Json(body) => {
                 let head = head(status, "application/json", &format!("content-length: {}", body.len()));

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::bill::{Tier, Used};
 use super::{Case, Dialect, Fate};
 use crate::Dice;
-use crate::provider::{End, Reply, Said};
+use crate::provider::{End, Reply};
 
 /// A text whose tokens are known: what it is, itself, and the count of `o200k_base`.
 const SAMPLES: &[(&str, &str, u64)] = &[
@@ -73,8 +73,7 @@ pub fn reply(case: &Case) -> Reply {
             End::Well
         }
     };
-    let said = Said::Events { events, gap: Duration::ZERO, end: how };
-    Reply { status: 200, after: Duration::ZERO, said }
+    Reply::stream(events, Duration::ZERO, how)
 }
 
 fn tells(case: &Case) -> bool {
