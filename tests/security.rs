@@ -221,6 +221,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("protocol/estimate.rs RUN", "how often is looked"),
     ("protocol/estimate.rs FIRST", "how often is looked"),
     ("protocol/estimate.rs STRIDE", "how often is looked"),
+    ("protocol/estimate.rs SHOWN", "how much is looked at"),
     ("protocol/estimate.rs COUNTED_LATER", "less than COUNTED"),
     ("protocol/estimate.rs ENOUGH", "when less is looked at"),
     ("protocol/estimate.rs REQUEST_BYTES", "a ratio"),

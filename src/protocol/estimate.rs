@@ -29,6 +29,8 @@ const COUNTED: usize = 1024;
 const COUNTED_LATER: usize = 96;
 /// Bytes whose tokens were counted, after which a little of each event is enough.
 const ENOUGH: u64 = 4096;
+/// Bytes of a piece of a JSON answer that are looked at.
+const SHOWN: usize = 512;
 /// Bytes of a request for one token of input: JSON around prose, code and schemas.
 const REQUEST_BYTES: u64 = 4;
 /// The same of a JSON answer.
@@ -124,29 +126,45 @@ pub fn of_request(bytes: u64) -> u64 {
     bytes.div_ceil(REQUEST_BYTES)
 }
 
-/// Tokens of a JSON answer that told none, or of the part of one that passed.
+/// Tokens of a JSON answer of which nothing else is known.
 #[must_use]
 pub fn of_answer(bytes: u64) -> u64 {
     bytes.div_ceil(ANSWER_BYTES)
 }
 
-/// The same of a whole one of so many bytes, whose last frame this is.
+/// Tokens of a JSON answer that told none and came in one piece; none where most of it is no text, but arguments, say.
 #[must_use]
-pub fn of_whole_answer(bytes: u64, last: &[u8]) -> u64 {
+pub fn of_whole_answer(answer: &[u8]) -> Option<u64> {
     let mut heard = Heard::default();
-    if last.len() as u64 == bytes {
-        heard.hear(last);
-        // Else most of it is no text: a tool's arguments, as an object.
-        if heard.seen.content * 2 >= bytes {
-            return heard.tokens();
-        }
+    heard.hear(answer);
+    (heard.seen.content * 2 >= answer.len() as u64).then(|| heard.tokens())
+}
+
+/// What a piece of a JSON answer shows of all of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Shown {
+    hundredths: u64,
+    bytes: u64,
+}
+
+impl Shown {
+    /// Of the middle of a piece.
+    #[must_use]
+    pub fn by(piece: &[u8]) -> Self {
+        let begin = piece.len().saturating_sub(SHOWN) / 2;
+        let part = &piece[begin..piece.len().min(begin + SHOWN)];
+        let mut counter = Counter::default();
+        counter.add(&unescaped(part));
+        counter.pause(false);
+        Self { hundredths: counter.hundredths, bytes: part.len() as u64 }
     }
-    let middle = last.len().saturating_sub(COUNTED) / 2;
-    let part = &last[middle..last.len().min(middle + COUNTED)];
-    heard.counter.add(&unescaped(part));
-    heard.counter.pause(false);
-    let tokens = u128::from(bytes) * u128::from(heard.counter.hundredths) / (100 * part.len().max(1) as u128);
-    u64::try_from(tokens).unwrap_or(u64::MAX)
+
+    /// Tokens of an answer of so many bytes.
+    #[must_use]
+    pub fn tokens(self, bytes: u64) -> u64 {
+        let tokens = u128::from(bytes) * u128::from(self.hundredths) / (100 * u128::from(self.bytes.max(1)));
+        u64::try_from(tokens).unwrap_or(u64::MAX)
+    }
 }
 
 /// Tokens of a text.

@@ -102,7 +102,9 @@ struct Json {
     watch: UsageWatch,
     made: Made,
     bytes: u64,
-    /// Tokens of its output, where it is whole and has told none.
+    /// Of one in several pieces, what the first shows.
+    shown: Option<estimate::Shown>,
+    /// Of one in one piece that has told none, the tokens of its output.
     guess: Option<u64>,
 }
 
@@ -128,6 +130,7 @@ impl Tap {
             watch: UsageWatch::new(dialect),
             made: Made::default(),
             bytes: 0,
+            shown: None,
             guess: None,
         }))
     }
@@ -281,7 +284,10 @@ impl Tap {
             Source::Chat(_, reader) => reader.heard.tokens(),
             Source::Responses(_, reader) => reader.heard.tokens(),
             Source::Gemini(_, reader) => reader.heard.tokens(),
-            Source::Json(json) => json.guess.unwrap_or_else(|| estimate::of_answer(json.bytes)),
+            Source::Json(json) => json.guess.unwrap_or_else(|| match json.shown {
+                Some(shown) => shown.tokens(json.bytes),
+                None => estimate::of_answer(json.bytes),
+            }),
             Source::Things(_) | Source::Blind => return None,
         };
         if let Some(told) = told {
@@ -349,10 +355,13 @@ impl Json {
             scanner.feed(frame, &mut self.watch).is_err()
         };
         progress.failed |= self.watch.failed;
-        if scanner.is_complete() && !progress.terminal {
-            progress.terminal = true;
-            if self.watch.usage().is_none() {
-                self.guess = Some(estimate::of_whole_answer(self.bytes, frame));
+        progress.terminal |= scanner.is_complete();
+        if self.bytes == frame.len() as u64 {
+            match (progress.terminal, self.watch.usage()) {
+                (true, Some(_)) => {}
+                (true, None) => self.guess = estimate::of_whole_answer(frame),
+                (false, _) if fault => {}
+                (false, _) => self.shown = Some(estimate::Shown::by(frame)),
             }
         }
         if fault {

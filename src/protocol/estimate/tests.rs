@@ -129,17 +129,13 @@ fn whole_answers_that_tell_nothing() {
             let answer = json!({"id": "chatcmpl-1", "object": "chat.completion", "created": 1_790_000_000, "choices":
                 [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}]});
             let bytes = answer.to_string().into_bytes();
-            let all = bytes.len() as u64;
-            near(what, of_whole_answer(all, &bytes), tokens * times, 15);
-            near(
-                &format!("{what}, its last part"),
-                of_whole_answer(all, &bytes[bytes.len() / 2..]),
-                tokens * times,
-                30,
-            );
+            near(what, of_whole_answer(&bytes).unwrap(), tokens * times, 15);
+            let shown = Shown::by(&bytes[..bytes.len() / 2]);
+            near(&format!("{what}, in pieces"), shown.tokens(bytes.len() as u64), tokens * times, 30);
         }
     }
-    assert_eq!(of_whole_answer(0, b""), 0);
+    assert_eq!(Shown::by(b"").tokens(5), 0);
+    assert_eq!(of_whole_answer(br#"{"content":[{"input":{"path":"src/main.rs"},"id":"toolu_1"}]}"#), None);
 }
 
 #[test]
