@@ -16,6 +16,7 @@ mod provider;
 mod secret;
 mod unmetered;
 mod url;
+mod webhook;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -149,7 +150,7 @@ impl Draft {
 }
 
 fn compile(cx: &mut Context<'_>, config: &Config) -> (Draft, Startup, Option<Arc<ServerConfig>>) {
-    // `accounts` takes the other four.
+    // `accounts` takes the other four, and `webhook` a part of the first.
     let Config {
         version,
         listen,
@@ -164,7 +165,7 @@ fn compile(cx: &mut Context<'_>, config: &Config) -> (Draft, Startup, Option<Arc
         price,
         unmetered,
         key,
-        budget: _,
+        budget,
         owner: _,
         team: _,
         organisation: _,
@@ -196,7 +197,8 @@ fn compile(cx: &mut Context<'_>, config: &Config) -> (Draft, Startup, Option<Arc
     let charter = accounts::accounts(cx, config);
     let mounts = mount::mounts(cx, mount);
     let routes = crate::snapshot::routes::Routes::default();
-    let snapshot = Snapshot::new(keyring, routes, mounts, limits, timeouts, charter);
+    let mut snapshot = Snapshot::new(keyring, routes, mounts, limits, timeouts, charter);
+    snapshot.webhook = budget.webhook.as_ref().and_then(|given| webhook::webhook(cx, given, &egress));
     (Draft { snapshot, models, unmetered }, startup, tls)
 }
 

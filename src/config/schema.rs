@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer};
 pub mod accounts;
 pub mod price;
 
-pub use accounts::{Budget, BudgetDefaults, Limit, Mode, Organisation, Owner, Team, TeamAgent};
+pub use accounts::{Budget, BudgetDefaults, Limit, Mode, Organisation, Owner, Team, TeamAgent, Webhook};
 
 use super::units::{Address, At, Expiry, HeaderText, Secret, Size, Time};
 

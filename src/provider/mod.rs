@@ -5,6 +5,7 @@
 pub mod credential;
 pub mod proxy;
 pub mod tls;
+pub mod webhook;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -17,6 +17,7 @@ use charter::{Binder, Charter, Fare, Fresh, Payers};
 
 use crate::ledger::Ledger;
 use crate::ledger::account::Now;
+use crate::provider::webhook::Webhook;
 use keyring::Keyring;
 use mounts::Mounts;
 use routes::Routes;
@@ -38,6 +39,8 @@ pub struct Snapshot {
     pub timeouts: ClientTimeouts,
     /// What accounts are held to.
     pub charter: Charter,
+    /// Who is told when a budget is nearly spent.
+    pub webhook: Option<Arc<Webhook>>,
     /// By key. Empty until it is published.
     payers: Vec<Payers>,
     /// By route. Empty until it is published.
@@ -63,6 +66,7 @@ impl Snapshot {
             limits,
             timeouts,
             charter,
+            webhook: None,
             payers: Vec::new(),
             fares: Vec::new(),
         }

@@ -13,6 +13,7 @@ pub mod http1;
 pub mod http2;
 pub mod io;
 pub mod pool;
+pub mod post;
 pub mod prewarm;
 pub mod proxy;
 pub mod resolve;

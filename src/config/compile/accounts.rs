@@ -124,7 +124,8 @@ struct Defaults {
 
 impl Defaults {
     fn of(cx: &mut Context<'_>, given: &schema::BudgetDefaults) -> Self {
-        let schema::BudgetDefaults { mode, time_zone, warn_at } = given;
+        // The webhook has a file of its own.
+        let schema::BudgetDefaults { mode, time_zone, warn_at, webhook: _ } = given;
         Self {
             mode: mode.as_ref().map_or(Mode::default(), |mode| self::mode(**mode)),
             zone: zone(cx, "budget.time_zone", time_zone.as_ref()).unwrap_or(TimeZone::UTC),

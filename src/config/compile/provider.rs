@@ -342,7 +342,7 @@ fn reserved(name: &HeaderName) -> Option<(&'static str, &'static str)> {
     }
 }
 
-fn authorities(cx: &mut Context<'_>, entry: Entry, written: &At<PathBuf>) -> Option<Vec<u8>> {
+pub fn authorities(cx: &mut Context<'_>, entry: Entry, written: &At<PathBuf>) -> Option<Vec<u8>> {
     let path = cx.path(written);
     cx.watched.push(path.clone());
     match std::fs::read(&path) {
@@ -355,7 +355,7 @@ fn authorities(cx: &mut Context<'_>, entry: Entry, written: &At<PathBuf>) -> Opt
 }
 
 /// Whom to trust. The public authorities are one configuration for good, so that a reload forgets no TLS session.
-fn trust(cx: &mut Context<'_>, entry: Entry, extra_ca: Option<(usize, &[u8])>) -> Option<Arc<ClientConfig>> {
+pub fn trust(cx: &mut Context<'_>, entry: Entry, extra_ca: Option<(usize, &[u8])>) -> Option<Arc<ClientConfig>> {
     static PUBLIC: OnceLock<Arc<ClientConfig>> = OnceLock::new();
     if extra_ca.is_none()
         && let Some(public) = PUBLIC.get()

@@ -24,6 +24,19 @@ pub type Wrong = (String, &'static str);
 
 /// Reads a base URL (RFC 3986) of a provider that speaks these dialects.
 pub fn parse(text: &str, speaks: DialectSet) -> Result<BaseUrl, Wrong> {
+    let (place, path) = split(text)?;
+    if path.contains(['?', '#']) {
+        return Err((
+            "it has a query or a fragment".to_owned(),
+            "keep scheme, host and path; a key goes into credential",
+        ));
+    }
+    let prefix = prefix(path, speaks)?;
+    Ok(BaseUrl { prefix, ..place })
+}
+
+/// Reads the front of a URL, without a prefix, and what is behind it: path, query, fragment.
+pub fn split(text: &str) -> Result<(BaseUrl, &str), Wrong> {
     let wrong = |what: &str, hint| Err((what.to_owned(), hint));
     let lower = text.to_ascii_lowercase();
     let (tls, rest) = if lower.starts_with("https://") {
@@ -38,9 +51,6 @@ pub fn parse(text: &str, speaks: DialectSet) -> Result<BaseUrl, Wrong> {
     let (authority, path) = rest.split_at(authority_end);
     if authority.contains('@') {
         return wrong("it holds a user name or password", "a secret goes into credential = { env = \"NAME\" }");
-    }
-    if path.contains(['?', '#']) {
-        return wrong("it has a query or a fragment", "keep scheme, host and path; a key goes into credential");
     }
     let parsed: http::uri::Authority = match authority.parse() {
         Ok(parsed) if authority.is_ascii() => parsed,
@@ -67,8 +77,7 @@ pub fn parse(text: &str, speaks: DialectSet) -> Result<BaseUrl, Wrong> {
     if parsed.host().starts_with('[') && host.parse::<std::net::Ipv6Addr>().is_err() {
         return wrong("its host is not an IPv6 address", "as in \"http://[::1]:11434\"");
     }
-    let prefix = prefix(path, speaks)?;
-    Ok(BaseUrl { tls, host, port, prefix })
+    Ok((BaseUrl { tls, host, port, prefix: String::new() }, path))
 }
 
 /// A path without the API version at its end.

@@ -1,10 +1,12 @@
 //! Who is held to which limits and budgets.
 
+use std::path::PathBuf;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::AgentName;
-use crate::config::units::{At, Dollars, Time};
+use crate::config::units::{At, Dollars, HeaderText, Secret, Time};
 
 /// A bound on what is used: one count, and within which time.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -62,6 +64,24 @@ pub struct BudgetDefaults {
     pub time_zone: Option<At<String>>,
     /// From which part of a budget on a warning is due, in percent; 100: none. Default: 80.
     pub warn_at: Option<At<u64>>,
+    /// Who is told of each warning. Default: the log and the metrics alone.
+    pub webhook: Option<At<Webhook>>,
+}
+
+/// Who is told of warnings: a receiver of webhooks (<https://www.standardwebhooks.com>).
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Webhook {
+    /// Where each is posted, as in "<https://alerts.example/tollgate>"; http:// only on this machine. Where knowing the URL is
+    /// all that it takes to post there, it is a secret, { env = "NAME" } or { file = "path" }.
+    pub url: At<HeaderText>,
+    /// Where the secret is that each is signed with: whsec_ and 24 to 64 bytes in base64. Default: they are not signed.
+    pub secret: Option<At<Secret>>,
+    /// PEM file with certificate authorities to trust for it, besides the public ones.
+    #[schemars(with = "Option<PathBuf>")]
+    pub ca_file: Option<At<PathBuf>>,
+    /// The proxy on the way there, whatever [upstream] and the environment say; "none": connect directly.
+    pub proxy: Option<At<HeaderText>>,
 }
 
 /// A developer, with limits and budgets over all keys that name it.
