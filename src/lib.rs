@@ -28,6 +28,7 @@ pub mod listen;
 pub mod policy;
 pub mod tls;
 pub mod upstream;
+pub mod webhook;
 
 pub mod config;
 pub mod worker;

@@ -27,6 +27,7 @@ use crate::tls::Served;
 use crate::upstream::Upstream;
 use crate::upstream::pool::Pool;
 use crate::upstream::prewarm;
+use crate::webhook::Outbox;
 
 /// Between SIGTERM and the closing of idle connections: a request that a client sends just then hears a refusal instead of
 /// losing its connection.
@@ -54,6 +55,8 @@ pub struct Parts<'p> {
     pub owned: &'p Arc<Owned>,
     /// Where usage is written down.
     pub journal: Option<&'p Journal>,
+    /// Where it is said that a budget is nearly spent.
+    pub outbox: &'p Outbox,
     /// How connections are treated.
     pub settings: Settings,
     /// How many cores.
@@ -95,6 +98,7 @@ impl Workers {
                 owned: Arc::clone(parts.owned),
                 held_bodies: Arc::clone(&held_bodies),
                 strangers: Arc::clone(&strangers),
+                outbox: parts.outbox.clone(),
                 draining: Arc::clone(&draining),
                 ids: Ids::new(entropy()?),
             });

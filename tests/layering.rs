@@ -32,6 +32,7 @@ const EVERY_POLICY: &[&str] = &[
     "provider",
     "snapshot",
     "telemetry",
+    "webhook",
 ];
 
 const LAYERS: &[Layer] = &[
@@ -90,6 +91,11 @@ const LAYERS: &[Layer] = &[
         &["call", "error", "http1", "message", "protocol", "provider", "telemetry"],
         "its target comes with the call, so it needs no rules",
     ),
+    (
+        "webhook",
+        &["error", "ledger", "provider", "snapshot", "telemetry", "upstream"],
+        "a queue and a task: who is told goes by the rules, how to get there is the upstream's",
+    ),
     ("journey", &["call", "error", "listen", "message", "policy", "policy/*", "upstream"], "strings them together"),
     (
         "config",
@@ -123,6 +129,7 @@ const LAYERS: &[Layer] = &[
             "telemetry",
             "tls",
             "upstream",
+            "webhook",
         ],
         "one core",
     ),
@@ -154,6 +161,7 @@ const LAYERS: &[Layer] = &[
             "store",
             "telemetry",
             "tls",
+            "webhook",
             "worker",
         ],
         "commands",

@@ -36,6 +36,7 @@ use crate::telemetry::access_log::{Destination, Writer};
 use crate::telemetry::clock;
 use crate::telemetry::metrics::Metrics;
 use crate::tls::Served;
+use crate::webhook::Postman;
 use crate::worker::{Parts, Workers};
 
 use books::Books;
@@ -196,7 +197,9 @@ impl Gateway {
         });
         let books = Books::open(&self.startup.ledger, listen.workers, &self.live)
             .map_err(|e| format!("error: the usage journal cannot be kept: {e}"))?;
+        let (outbox, postman) = Postman::start(Arc::clone(&self.live), &self.metrics);
         let parts = Parts {
+            outbox: &outbox,
             owned: &owned,
             journal: books.journal(),
             live: &self.live,
@@ -257,6 +260,7 @@ impl Gateway {
         workers.join();
         owned.finish();
         books.finish();
+        postman.finish().await;
         administration.abort();
         self.access_log.finish();
         info!(unfinished = left, "stopped");

@@ -29,6 +29,7 @@ use super::calendar;
 use super::purse::Purse;
 use super::ring::Ring;
 use super::rules::{Mode, Rules, WindowRule};
+use super::warning::Warning;
 use crate::error::limit::{BudgetSpent, Full, Level, LimitError, Measure, Period};
 use crate::money::Pico;
 
@@ -79,23 +80,6 @@ pub struct Tokens {
     pub input: u64,
     /// Of the answer, reasoning included.
     pub output: u64,
-}
-
-/// From now on a budget is nearly spent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Warning {
-    /// Whose budget.
-    pub level: Level,
-    /// By name.
-    pub name: Arc<str>,
-    /// How long it lasts.
-    pub period: Period,
-    /// All of it.
-    pub cap: Pico,
-    /// What is spent of it.
-    pub spent: Pico,
-    /// From which part on a warning is due, in percent.
-    pub warn_at: u8,
 }
 
 /// How a budget stands.
@@ -306,8 +290,8 @@ impl Account {
                 cap: rule.cap,
                 spent: purse.spent(),
                 held,
-                begin: Some(span.begin).filter(|begin| *begin != i64::MIN),
-                end: Some(span.end).filter(|end| *end != i64::MAX),
+                begin: span.begun(),
+                end: span.ends(),
                 zone: rule.zone.clone(),
             }
         };
@@ -418,10 +402,18 @@ impl Account {
         }
         if let Some(warnings) = warnings {
             for purse in state.purses.iter_mut().filter_map(|purse| purse.warning().then_some(purse)) {
-                let (rule, spent) = (&purse.rule, purse.spent());
-                let (period, cap, warn_at) = (rule.period, rule.cap, rule.warn_at);
-                let name = Arc::clone(&self.name);
-                warnings.push(Warning { level: self.level, name, period, cap, spent, warn_at });
+                let (rule, span) = (&purse.rule, purse.span());
+                warnings.push(Warning {
+                    level: self.level,
+                    name: Arc::clone(&self.name),
+                    period: rule.period,
+                    cap: rule.cap,
+                    spent: purse.spent(),
+                    warn_at: rule.warn_at,
+                    begin: span.begun(),
+                    end: span.ends(),
+                    zone: rule.zone.clone(),
+                });
             }
         }
         over

@@ -24,6 +24,18 @@ pub struct Span {
 impl Span {
     /// What has neither beginning nor end.
     pub const ALWAYS: Self = Self { begin: i64::MIN, end: i64::MAX };
+
+    /// Its first second, if it has one.
+    #[must_use]
+    pub fn begun(self) -> Option<i64> {
+        Some(self.begin).filter(|begin| *begin != i64::MIN)
+    }
+
+    /// The first second behind it, if it ends.
+    #[must_use]
+    pub fn ends(self) -> Option<i64> {
+        Some(self.end).filter(|end| *end != i64::MAX)
+    }
 }
 
 /// The span of a period around a moment (seconds since 1970). A rolling period and a total have none of their own: for ever.

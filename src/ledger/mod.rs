@@ -14,6 +14,7 @@ pub mod record;
 pub mod repeat;
 pub mod ring;
 pub mod rules;
+pub mod warning;
 
 mod purse;
 

@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::account::{Account, Now, Taken, Tokens, Wanted, Warning};
+use super::account::{Account, Now, Taken, Tokens, Wanted};
+use super::warning::Warning;
 use crate::error::limit::LimitError;
 use crate::money::Pico;
 

@@ -236,6 +236,9 @@ impl Debt {
                 cap = %warning.cap,
                 "a budget is nearly spent"
             );
+            if self.call.rules.webhook.is_some() {
+                self.core.outbox.tell(warning);
+            }
         }
     }
 

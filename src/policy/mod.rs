@@ -38,6 +38,7 @@ use crate::owned::Owned;
 use crate::snapshot::live::Follower;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
+use crate::webhook::Outbox;
 
 /// What the layers of one core share. Nothing in here is contended: each core has its own, but for the totals that must be
 /// one for the whole process.
@@ -61,6 +62,8 @@ pub struct Core {
     pub held_bodies: Arc<AtomicU64>,
     /// Addresses that keep showing keys that are none; one for the whole process.
     pub strangers: Arc<strangers::Strangers>,
+    /// Where it is said that a budget is nearly spent.
+    pub outbox: Outbox,
     /// Whether the process is shutting down.
     pub draining: Arc<std::sync::atomic::AtomicBool>,
     /// Where the next request id comes from.

@@ -61,6 +61,23 @@ pub struct Metrics {
     pub open_files_limit: AtomicU64,
     /// The ids that providers made.
     pub owned: OwnedIds,
+    /// Who is told that a budget is nearly spent.
+    pub webhooks: Webhooks,
+}
+
+/// What is counted of the messages to a webhook; a message is in one of the first four.
+#[derive(Debug, Default)]
+pub struct Webhooks {
+    /// Neither delivered nor given up.
+    pub pending: AtomicI64,
+    /// Taken by the receiver.
+    pub delivered: AtomicU64,
+    /// Not taken, however often.
+    pub failed: AtomicU64,
+    /// Never sent, or not to the end: no room, nobody to send it to, or the process ended.
+    pub dropped: AtomicU64,
+    /// Attempts that the receiver did not take.
+    pub attempts_failed: AtomicU64,
 }
 
 /// What is counted of the ids that providers made.
@@ -198,6 +215,7 @@ impl Metrics {
             reload: Reload::default(),
             open_files_limit: AtomicU64::new(0),
             owned: OwnedIds::default(),
+            webhooks: Webhooks::default(),
         }
     }
 

@@ -19,6 +19,7 @@ mod standing;
 mod stored;
 mod surface;
 mod unmetered;
+mod warned;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};

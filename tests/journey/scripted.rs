@@ -20,6 +20,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
+use tokio::sync::mpsc;
 use tollgate::call::Attempt;
 use tollgate::config;
 use tollgate::error::{Error, UpstreamError};
@@ -33,6 +34,7 @@ use tollgate::snapshot::live::{Follower, Live};
 use tollgate::telemetry::access_log::{Destination, Writer};
 use tollgate::telemetry::metrics::Metrics;
 use tollgate::upstream::body::Answer;
+use tollgate::webhook::{Message, Outbox};
 use tower::{Service, ServiceExt};
 
 pub const KEY: &str = "tk-0123456789abcdef";
@@ -255,6 +257,8 @@ impl Body for Upload {
 
 pub struct Gateway {
     pub core: Arc<Core>,
+    /// What a webhook is told.
+    pub told: Mutex<mpsc::Receiver<Message>>,
     pub stage: Arc<Stage>,
     writer: Writer,
 }
@@ -376,6 +380,7 @@ impl Gateway {
         routes[0].targets.extend(more);
         let live = Live::new(loaded.prepared);
         let writer = Writer::start(log).unwrap();
+        let (outbox, told) = Outbox::new(&metrics);
         let core = Arc::new(Core {
             index: 0,
             follower: Follower::new(Arc::clone(&live)),
@@ -386,11 +391,12 @@ impl Gateway {
             owned: Arc::new(Owned::in_memory(1000, &metrics)),
             held_bodies: Arc::default(),
             strangers: Arc::default(),
+            outbox,
             draining: Arc::new(AtomicBool::new(false)),
             ids: Ids::new(7),
         });
         let stage = Arc::new(Stage { acts: Mutex::new(acts.into()), ..Stage::default() });
-        Self { core, stage, writer }
+        Self { core, told: Mutex::new(told), stage, writer }
     }
 
     /// All that was logged is in the file.

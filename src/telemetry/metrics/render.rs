@@ -113,6 +113,24 @@ impl Metrics {
             "Times that the file of owned ids could not be read or written.",
             self.owned.failures.load(Relaxed),
         );
+        let Webhooks { pending, delivered, failed, dropped, attempts_failed } = &self.webhooks;
+        const MESSAGES: &str = "tollgate_webhook_messages_total";
+        page.family(MESSAGES, "counter", "Messages to the webhook that nothing more is done for, by how they ended.");
+        for (end, count) in [("delivered", delivered), ("failed", failed), ("dropped", dropped)] {
+            page.line(MESSAGES, &[("result", end)], count.load(Relaxed));
+        }
+        page.single(
+            "tollgate_webhook_messages_pending",
+            "gauge",
+            "Messages to the webhook that are not delivered yet.",
+            pending.load(Relaxed).max(0),
+        );
+        page.single(
+            "tollgate_webhook_attempts_failed_total",
+            "counter",
+            "Attempts to deliver a message that the webhook did not take.",
+            attempts_failed.load(Relaxed),
+        );
         let r = &self.reload;
         page.single("tollgate_config_generation", "gauge", "Generation of the rules.", r.generation.load(Relaxed));
         page.single(
