@@ -13,8 +13,10 @@ use serde::Serialize;
 
 use crate::config::{self, Loaded, Problem, Problems};
 use crate::protocol::Dialect;
-use crate::provider::Provider;
+use crate::provider::webhook::Webhook;
+use crate::provider::{Origin, Provider};
 use crate::telemetry::metrics::Metrics;
+use crate::webhook;
 
 /// Arguments of `check`.
 ///
@@ -30,6 +32,9 @@ pub struct Check {
     /// Print one JSON object instead of text.
     #[arg(long)]
     json: bool,
+    /// Send a test to the webhook of `[budget]` as well; fails if it does not take it.
+    #[arg(long)]
+    webhook: bool,
 }
 
 /// What is found, for scripts.
@@ -40,6 +45,9 @@ struct Report {
     errors: Vec<Item>,
     warnings: Vec<Item>,
     summary: Option<Summary>,
+    /// What came of the test that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -60,6 +68,7 @@ struct Summary {
     models: BTreeMap<&'static str, Vec<String>>,
     mounts: usize,
     workers: usize,
+    webhook: Option<String>,
 }
 
 /// Prints every error (exit code 1), or what the configuration amounts to.
@@ -83,13 +92,29 @@ fn report(check: &Check) -> Report {
     };
     match config::load(&path, &config::process_env, &Metrics::default()) {
         Err(Problems { list, .. }) => failed(Some(&path), &list),
-        Ok(loaded) => Report {
-            ok: true,
-            file: Some(path.display().to_string()),
-            warnings: loaded.warnings.iter().map(item).collect(),
-            errors: Vec::new(),
-            summary: Some(summary(&loaded)),
-        },
+        Ok(loaded) => {
+            let tested = check.webhook.then(|| tested(loaded.prepared.0.webhook.as_deref()));
+            Report {
+                ok: !matches!(tested, Some(Err(_))),
+                file: Some(path.display().to_string()),
+                warnings: loaded.warnings.iter().map(item).collect(),
+                errors: Vec::new(),
+                summary: Some(summary(&loaded)),
+                webhook: tested.map(|outcome| outcome.unwrap_or_else(|why| why)),
+            }
+        }
+    }
+}
+
+/// Sends a test. Both ways in words.
+fn tested(hook: Option<&Webhook>) -> Result<String, String> {
+    let hook = hook.ok_or("cannot be tested: [budget] names none")?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| format!("cannot be tested: {e}"))?;
+    match runtime.block_on(webhook::test(hook)) {
+        Ok(status @ 200..300) => Ok(format!("took the test ({status})")),
+        Ok(status) => Err(format!("did not take the test: it answered {status}")),
+        Err(why) => Err(format!("did not take the test: {why}")),
     }
 }
 
@@ -126,14 +151,21 @@ fn summary(loaded: &Loaded) -> Summary {
         models: models.collect(),
         mounts: rules.mounts.iter().count(),
         workers: loaded.startup.listen.workers,
+        webhook: rules.webhook.as_deref().map(|hook| {
+            let signed = if hook.secret.is_some() { "signed" } else { "not signed" };
+            format!("{} ({signed}){}", hook.origin.host, via(&hook.origin))
+        }),
     }
 }
 
 /// `name (dialect, …)`, and the proxy on the way there.
 fn with_dialects(provider: &Provider) -> String {
     let dialects: Vec<&str> = provider.dialects.iter().map(Dialect::name).collect();
-    let via = provider.origin.proxy.as_ref().map(|p| format!(" via {}:{}", p.host, p.port)).unwrap_or_default();
-    format!("{} ({}){via}", provider.name, dialects.join(", "))
+    format!("{} ({}){}", provider.name, dialects.join(", "), via(&provider.origin))
+}
+
+fn via(origin: &Origin) -> String {
+    origin.proxy.as_ref().map(|p| format!(" via {}:{}", p.host, p.port)).unwrap_or_default()
 }
 
 /// For people. Writing to a text does not fail.
@@ -155,7 +187,7 @@ fn in_words(report: &Report) -> String {
         let _ = writeln!(out, "{} error(s)", report.errors.len());
         return out;
     };
-    let Summary { keys, providers, models, mounts, workers } = summary;
+    let Summary { keys, providers, models, mounts, workers, webhook } = summary;
     let _ = writeln!(out, "{}: ok", report.file.as_deref().unwrap_or_default());
     let _ = writeln!(out, "  keys       {keys}");
     let _ = writeln!(out, "  providers  {}", providers.join(", "));
@@ -166,5 +198,11 @@ fn in_words(report: &Report) -> String {
     }
     let _ = writeln!(out, "  mounts     {mounts}");
     let _ = writeln!(out, "  workers    {workers}");
+    if let Some(webhook) = webhook {
+        let _ = writeln!(out, "  webhook    {webhook}");
+    }
+    if let Some(tested) = &report.webhook {
+        let _ = writeln!(out, "the webhook {tested}");
+    }
     out
 }
