@@ -7,6 +7,7 @@ mod attempts;
 mod book;
 mod coded;
 mod cut;
+mod held;
 mod keys;
 mod loops;
 mod named;
