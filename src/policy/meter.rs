@@ -21,11 +21,11 @@ use crate::snapshot::routes::Target;
 const FIRST: u64 = 4 * 1024;
 /// Between two looks at most, in bytes: as much as a crash may forget of an answer.
 const LONGEST: u64 = 32 * 1024;
-/// Between two looks at least, in bytes: two or three events.
-const SHORTEST: u64 = 512;
+/// Between two looks at least, in tokens.
+const SHORTEST: u64 = 48;
 /// Between two notes at least, in bytes.
 const NOTE: u64 = 16 * 1024;
-/// Bytes of a stream that come with one token. A token mostly has far more around it, so a look comes early rather than late.
+/// Bytes of a stream that come with one token at least, where nothing has been counted yet.
 const BYTES_PER_TOKEN: u64 = 4;
 
 /// See the module.
@@ -35,6 +35,8 @@ pub(super) struct Meter {
     mark: u64,
     /// Bytes at which the next note is due.
     note: u64,
+    /// What a token of the answer costs at most, in pico-dollars; 0: not looked up yet.
+    token: u64,
 }
 
 impl Meter {
@@ -44,7 +46,7 @@ impl Meter {
         if wanted {
             debt.answered_by(target);
         }
-        Self { mark: if wanted { FIRST } else { u64::MAX }, note: FIRST }
+        Self { mark: if wanted { FIRST } else { u64::MAX }, note: FIRST, token: 0 }
     }
 
     /// Whether so many bytes are worth a look.
@@ -60,22 +62,27 @@ impl Meter {
         let Some(rates) = &owed.rates else { return true };
         let at = u64::try_from(owed.receipt.at().unix).unwrap_or_default();
         let (input, output) = (whole_input(usage), usage.output);
-        let mut cost = rates.cost(usage, at).cost;
         if passed >= self.note {
             self.note = passed.saturating_add(NOTE);
+            let cost = rates.cost(usage, at).cost;
             debt.core.journal.progress(debt.trail.id.number(), &Progress { cost, input, output });
+            owed.receipt.note(cost, Tokens { input, output });
         }
         if owed.receipt.is_free() {
             return true;
         }
-        owed.receipt.note(cost, Tokens { input, output });
-        if !told {
-            cost = rates.cost(&Usage { input: 0, cache_read: input, ..*usage }, at).cost;
-        }
+        let cost = match told {
+            true => rates.cost(usage, at).cost,
+            false => rates.cost(&Usage { input: 0, cache_read: input, ..*usage }, at).cost,
+        };
         let Stretch::Until(reach) = owed.receipt.extend(cost) else { return false };
-        let token = rates.ceiling(0, 1, Reach::STANDARD, at).pico().max(1);
-        let tokens = reach.saturating_sub(cost).pico() / token;
-        self.mark = passed.saturating_add(tokens.saturating_mul(BYTES_PER_TOKEN).clamp(SHORTEST, LONGEST));
+        if self.token == 0 {
+            self.token = rates.ceiling(0, 1, Reach::STANDARD, at).pico().max(1);
+        }
+        // As dense as it has been, and an eighth more.
+        let per_token = (passed / output.max(1)).max(BYTES_PER_TOKEN);
+        let bytes = (reach.saturating_sub(cost).pico() / self.token).saturating_mul(per_token);
+        self.mark = passed.saturating_add((bytes / 8 * 7).max(per_token.saturating_mul(SHORTEST)).min(LONGEST));
         true
     }
 }
