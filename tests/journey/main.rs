@@ -14,7 +14,6 @@ mod named;
 mod overhead;
 mod priced;
 mod record;
-#[expect(dead_code, reason = "shared with benches, which use more of it")]
 mod scripted;
 mod spending;
 mod standing;
