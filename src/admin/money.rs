@@ -45,7 +45,8 @@ pub fn accounts(ledger: &Ledger, now: Now) -> String {
         let _ = writeln!(page, "# HELP {name} {help} In millionths of a dollar.\n# TYPE {name} gauge");
         for (account, state) in &standing {
             let period = state.period.to_string();
-            let by = [("level", account.level().label()), ("name", account.name()), ("period", &period)];
+            let (level, mode) = (account.level().label(), state.mode.label());
+            let by = [("level", level), ("name", account.name()), ("period", &period), ("mode", mode)];
             page.push_str(name);
             labels(&mut page, &by);
             let _ = writeln!(page, " {}", of(state).micro());

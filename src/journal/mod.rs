@@ -13,6 +13,7 @@
 //! Deliberately not here: what any of it means (`ledger`), and the database (`store`).
 
 pub mod core;
+pub mod desk;
 pub mod frame;
 pub mod health;
 pub mod run;
@@ -26,7 +27,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
+
 use self::core::Seat;
+use self::desk::{Desk, Question};
 use crate::ledger::record::{Final, Intent, Progress};
 use health::Health;
 use run::Run;
@@ -84,6 +88,7 @@ pub struct Shared {
     /// Begun once there is something to write.
     run: OnceLock<Arc<Run>>,
     beginning: Mutex<()>,
+    desk: OnceLock<Desk>,
 }
 
 impl Shared {
@@ -107,7 +112,8 @@ impl Journal {
     pub fn start(settings: Settings, cores: usize) -> io::Result<Self> {
         let cores = (0..cores).map(|index| Arc::new(Seat::new(index))).collect();
         let (run, beginning) = (OnceLock::new(), Mutex::default());
-        let shared = Arc::new(Shared { settings, health: Arc::default(), cores, run, beginning });
+        let health = Arc::default();
+        let shared = Arc::new(Shared { settings, health, cores, run, beginning, desk: OnceLock::new() });
         let (stop, stopped) = channel();
         let theirs = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("journal-sync".to_owned()).spawn(move || {
@@ -124,6 +130,13 @@ impl Journal {
     pub fn for_core(&self, index: usize) -> Option<CoreJournal> {
         let seat = Arc::clone(self.shared.cores.get(index)?);
         Some(CoreJournal { kept: Some((Arc::clone(&self.shared), seat)) })
+    }
+
+    /// Where questions about what was used will come in; `None` but for the first who asks, since somebody answers them.
+    #[must_use]
+    pub fn questions(&self) -> Option<mpsc::Receiver<Question>> {
+        let (desk, questions) = Desk::new();
+        self.shared.desk.set(desk).ok().map(|()| questions)
     }
 
     /// How it is doing.
@@ -196,6 +209,12 @@ impl CoreJournal {
     #[must_use]
     pub const fn is_nowhere(&self) -> bool {
         self.kept.is_none()
+    }
+
+    /// Who knows what was used; `None`: nobody.
+    #[must_use]
+    pub fn desk(&self) -> Option<&Desk> {
+        self.kept.as_ref()?.0.desk.get()
     }
 
     /// A call goes to a provider. To be flushed before its first byte does.

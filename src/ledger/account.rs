@@ -87,6 +87,8 @@ pub struct Tokens {
 pub struct BudgetState {
     /// How long it lasts.
     pub period: Period,
+    /// What is held for a call.
+    pub mode: Mode,
     /// All of it.
     pub cap: Pico,
     /// What is spent of it in the present period.
@@ -287,6 +289,7 @@ impl Account {
             let held = if rule.mode == Mode::Strict { ceilings } else { held };
             BudgetState {
                 period: rule.period,
+                mode: rule.mode,
                 cap: rule.cap,
                 spent: purse.spent(),
                 held,

@@ -58,6 +58,17 @@ pub enum Mode {
     Strict,
 }
 
+impl Mode {
+    /// As written in the configuration, metrics and answers.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Learned => "learned",
+            Self::Strict => "strict",
+        }
+    }
+}
+
 impl Rules {
     /// Whether nothing is bounded.
     #[must_use]

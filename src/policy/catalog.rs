@@ -60,7 +60,10 @@ where
         let answer = match identified.door.endpoint {
             Endpoint::Models => list(&identified),
             Endpoint::Model => describe(&identified),
-            Endpoint::Usage => standing::of(&self.core, &identified),
+            Endpoint::Usage => {
+                let standing = standing::of(Arc::clone(&self.core), Arc::clone(&identified.rules), identified.key);
+                return CatalogFuture::Asked { reply: Box::pin(async { standing.await.map(json) }) };
+            }
             _ => return CatalogFuture::Passed { future: self.inner.call(identified) },
         };
         CatalogFuture::Answered { reply: Some(answer.map(json)) }
@@ -70,12 +73,15 @@ where
 pin_project! {
     /// The listing, or the answer of what follows.
     #[project = CatalogProjection]
-    #[derive(Debug)]
     pub enum CatalogFuture<F, P> {
         /// Passed on.
         Passed {
             #[pin]
             future: F
+        },
+        /// Somebody here must be asked first. Boxed: seldom, and larger than what every call needs.
+        Asked {
+            reply: Pin<Box<dyn Future<Output = Result<Reply<P>, Error>> + Send>>
         },
         /// Answered here.
         Answered {
@@ -93,6 +99,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
             CatalogProjection::Passed { future } => Poll::Ready(ready!(future.poll(cx))),
+            CatalogProjection::Asked { reply } => reply.as_mut().poll(cx),
             CatalogProjection::Answered { reply } => match reply.take() {
                 Some(reply) => Poll::Ready(reply),
                 // Polled after completion.

@@ -2,10 +2,12 @@
 //!
 //! Invariant: of others a key learns no more than the sums of the accounts that it shares with them (its owner's, its team's,
 //! its organisation's), and of models nothing: theirs are everybody's, and a refusal names them. As long as the configuration
-//! makes it, no longer: at most sixteen limits and sixteen budgets an account (`config::compile`), ten accounts a key. Reads
-//! counters that are in memory; each account is locked for a moment, as by a call.
+//! makes it, no longer: at most sixteen limits and sixteen budgets an account (`config::compile`), ten accounts a key. Budgets
+//! and limits are counters in memory, each account locked for a moment, as by a call; only what the key has used lately comes out of
+//! the usage database, by way of [`crate::journal::desk`].
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use jiff::tz::TimeZone;
@@ -13,13 +15,18 @@ use serde::Serialize;
 
 use super::Core;
 use crate::agent::Agent;
-use crate::call::Identified;
 use crate::error::{Error, GatewayError};
+use crate::journal::desk::{Lately, Used};
 use crate::ledger::account::{Account, BudgetState, LimitState, Now};
 use crate::ledger::calendar;
 use crate::snapshot::charter::Payers;
 use crate::snapshot::keyring::Key;
+use crate::snapshot::{KeyId, View};
 use crate::telemetry::clock;
+
+/// How long the usage database is waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
+const DAY: u64 = 86_400;
 
 /// The whole answer. Money is dollars with six decimals, as text: no program reads that as a float unasked.
 #[derive(Serialize)]
@@ -31,6 +38,8 @@ struct Standing<'k> {
     owner: Option<&'k str>,
     team: Option<&'k str>,
     organisation: Option<String>,
+    today: Option<Spent>,
+    last_30_days: Option<Spent>,
     budgets: Vec<Budget<'k>>,
     limits: Vec<Limit<'k>>,
 }
@@ -40,6 +49,7 @@ struct Budget<'k> {
     level: &'static str,
     name: &'k str,
     period: String,
+    mode: &'static str,
     cap: String,
     spent: String,
     held: String,
@@ -63,21 +73,47 @@ struct Limit<'k> {
     resets_in_seconds: Option<u64>,
 }
 
-/// The answer to a key that asks.
+/// What the key itself has used lately, by days of UTC.
+#[derive(Serialize)]
+struct Spent {
+    /// From when on.
+    since: String,
+    calls: u64,
+    tokens: Tokens,
+    cost: String,
+    estimated_cost: String,
+}
+
+#[derive(Serialize)]
+struct Tokens {
+    input: u64,
+    cache_read: u64,
+    cache_write: u64,
+    cache_write_1h: u64,
+    output: u64,
+    reasoning: u64,
+}
+
+/// The answer to a key that asks. What it has used lately is asked of the usage database, and left out where nobody knows.
 ///
 /// # Errors
 /// None that a client can cause.
-pub(super) fn of<B>(core: &Core, identified: &Identified<B>) -> Result<Bytes, Error> {
+pub(super) async fn of(core: Arc<Core>, rules: View, id: KeyId) -> Result<Bytes, Error> {
+    let key = rules.keyring.key(id);
+    let asked = core.journal.desk().and_then(|desk| desk.ask(&key.name));
+    let lately = match asked {
+        Some(answer) => tokio::time::timeout(PATIENCE, answer).await.ok().and_then(Result::ok),
+        None => None,
+    };
     let now = core.ledger.at(Instant::now(), clock::since_epoch());
-    let rules = &identified.rules;
-    let standing = standing(rules.keyring.key(identified.key), rules.payers(identified.key), now);
+    let standing = standing(key, rules.payers(id), lately.as_ref(), now);
     match serde_json::to_vec(&standing) {
         Ok(bytes) => Ok(bytes.into()),
         Err(_) => Err(GatewayError::Internal { what: "how a key stands does not serialise" }.into()),
     }
 }
 
-fn standing<'k>(key: &'k Key, payers: &'k Payers, now: Now) -> Standing<'k> {
+fn standing<'k>(key: &'k Key, payers: &'k Payers, lately: Option<&Lately>, now: Now) -> Standing<'k> {
     let mut standing = Standing {
         object: "usage",
         at: calendar::wording(&TimeZone::UTC, now.unix),
@@ -85,6 +121,8 @@ fn standing<'k>(key: &'k Key, payers: &'k Payers, now: Now) -> Standing<'k> {
         owner: key.owner.as_deref(),
         team: key.team.as_deref(),
         organisation: payers.organisation.text().map(|text| text.to_string()),
+        today: lately.map(|lately| Spent::since(lately.day, &lately.today)),
+        last_30_days: lately.map(|lately| Spent::since(lately.day.saturating_sub(29 * DAY), &lately.thirty)),
         budgets: Vec::new(),
         limits: Vec::new(),
     };
@@ -99,6 +137,20 @@ fn standing<'k>(key: &'k Key, payers: &'k Payers, now: Now) -> Standing<'k> {
     standing
 }
 
+impl Spent {
+    fn since(day: u64, used: &Used) -> Self {
+        let Used { calls, input, cache_read, cache_write, cache_write_1h, output, reasoning, cost, estimated_cost } =
+            *used;
+        Self {
+            since: calendar::wording(&TimeZone::UTC, i64::try_from(day).unwrap_or(i64::MAX)),
+            calls,
+            tokens: Tokens { input, cache_read, cache_write, cache_write_1h, output, reasoning },
+            cost: cost.to_string(),
+            estimated_cost: estimated_cost.to_string(),
+        }
+    }
+}
+
 impl<'k> Budget<'k> {
     fn of(account: &'k Account, state: &BudgetState, now: Now) -> Self {
         let moment = |at: i64| calendar::wording(&state.zone, at);
@@ -106,6 +158,7 @@ impl<'k> Budget<'k> {
             level: account.level().label(),
             name: account.name(),
             period: state.period.to_string(),
+            mode: state.mode.label(),
             cap: state.cap.to_string(),
             spent: state.spent.to_string(),
             held: state.held.to_string(),

@@ -3,6 +3,8 @@
 //! Invariant: all tables give the same sums, because each record is in all of them once. Spans of whole days need no more than
 //! the daily roll-ups; only sessions, users and odd times are looked up in single records, as far back as those are kept.
 
+pub mod desk;
+
 use std::path::Path;
 
 use rusqlite::types::{Value, ValueRef};

@@ -1,7 +1,14 @@
 //! `GET /v1/usage`: a key asks how it stands.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
 use http::{Method, Request};
 use serde_json::{Value, json};
+use tollgate::journal::{self, Journal};
+use tollgate::store::report::desk;
+use tollgate::store::{self, Store};
 
 use crate::scripted::{Answered, Gateway, RULES, Then, Upload, json as answer, post, read};
 
@@ -99,6 +106,7 @@ async fn a_key_sees_what_it_is_charged_to_and_no_more() {
     let rival = standing(&gateway, "tk-rival-0123456789").await;
     assert_eq!(whose(&rival, "budgets"), [("key", "rival")]);
     assert_eq!((&rival["team"], &rival["organisation"]), (&Value::Null, &Value::Null));
+    assert_eq!((&dev["today"], &dev["last_30_days"]), (&Value::Null, &Value::Null), "nobody keeps usage here");
     assert!(!rival.to_string().contains("core") && !mate.to_string().contains("alice"));
 }
 
@@ -176,4 +184,40 @@ async fn it_is_asked_like_anything_else() {
         let shape = if path.contains("anthropic") { "/type" } else { "/error/message" };
         assert_eq!(body.pointer(shape).is_some(), status != 200, "{method} {path}: {body}");
     }
+}
+
+#[tokio::test]
+async fn what_a_key_has_used_lately_is_its_own() {
+    const ANSWER: &str = r#"{"usage":{"input_tokens":1000,"cache_read_input_tokens":7,"output_tokens":100}}"#;
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Arc::new(Journal::start(journal::Settings::new(dir.path().join("journal")), 1).unwrap());
+    let (path, retention) = (dir.path().join("usage.db"), Duration::from_secs(32 * 86_400));
+    let store = Store::start(store::Settings { path: path.clone(), retention }, &journal).unwrap();
+    desk::open(path, journal.questions().unwrap()).unwrap();
+    assert!(journal.questions().is_none(), "somebody answers already");
+    let acts = vec![answer(200, ANSWER), answer(200, ANSWER), answer(200, ANSWER)];
+    let gateway = Gateway::writing(&rules(), acts, 1, journal.for_core(0).unwrap());
+    for key in [crate::scripted::KEY, crate::scripted::KEY, "tk-rival-0123456789"] {
+        let mut request = post("/v1/messages", r#"{"model":"m","max_tokens":9,"messages":[]}"#);
+        request.headers_mut().insert("authorization", format!("Bearer {key}").parse().unwrap());
+        let answered = gateway.ask(request).await;
+        assert!(read(answered.into_body()).await.1);
+    }
+    let begun = Instant::now();
+    while journal.health().records.load(Relaxed) < 3 {
+        assert!(begun.elapsed() < Duration::from_secs(10), "{}", journal.health().last_error());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let dev = standing(&gateway, crate::scripted::KEY).await;
+    for span in ["today", "last_30_days"] {
+        let used = &dev[span];
+        assert_eq!((&used["calls"], &used["cost"]), (&json!(2), &json!("0.004014")), "{span} {used}");
+        assert_eq!((&used["tokens"]["input"], &used["tokens"]["cache_read"]), (&json!(2000), &json!(14)), "{used}");
+        assert_eq!(used["estimated_cost"], "0.000000");
+    }
+    let seconds = |span: &str| dev[span]["since"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap().as_second();
+    assert_eq!(seconds("today") - seconds("last_30_days"), 29 * 86_400);
+    let mate = standing(&gateway, "tk-mate-0123456789").await;
+    assert_eq!(mate["today"]["calls"], 0, "its team has used something, but not this key: {mate}");
+    drop(store);
 }

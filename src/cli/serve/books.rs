@@ -18,6 +18,7 @@ use crate::ledger::account::Account;
 use crate::money::Pico;
 use crate::snapshot::charter::Fresh;
 use crate::snapshot::live::{Live, Past};
+use crate::store::report::desk;
 use crate::store::{self, Store, sums};
 use crate::telemetry::clock;
 
@@ -46,6 +47,9 @@ impl Books {
         let Some(path) = &settings.database else { return Ok(Self { journal: Some((journal, None)) }) };
         let kept = store::Settings { path: path.clone(), retention: settings.retention };
         let store = Store::start(kept, &journal)?;
+        if let Some(questions) = journal.questions() {
+            desk::open(path.clone(), questions)?;
+        }
         live.remember(Box::new(Told { database: path.clone(), ledger: Arc::clone(live.ledger()) }));
         Ok(Self { journal: Some((journal, Some(store))) })
     }

@@ -150,7 +150,15 @@ fn rules(
     for given in limits {
         limit(cx, entry, given, &mut rules);
     }
-    rules.budgets = budgets.iter().filter_map(|given| budget(cx, entry, given, defaults)).collect();
+    for given in budgets {
+        let Some(rule) = budget(cx, entry, given, defaults) else { continue };
+        // Else nobody could tell them apart, where they are shown.
+        if rules.budgets.iter().any(|known| known.period == rule.period && known.mode == rule.mode) {
+            cx.error(given.per.at, entry.field("budgets.per"), "this period is there twice")
+                .hint("the smaller one alone would do the same; one may be strict beside one that is learned");
+        }
+        rules.budgets.push(rule);
+    }
     rules
 }
 

@@ -139,6 +139,11 @@ fn budgets_that_make_no_sense() {
         "budgets = [{ dollars = 1, per = \"year\" }]",
         &[("5:33: key[0].budgets.per: it is no", "month")],
     );
+    wrong(
+        "twice",
+        "budgets = [{ dollars = 1, per = \"day\" }, { dollars = 2, per = \"day\" }]",
+        &[("5:63: key[0].budgets.per: this period is there twice", "smaller")],
+    );
     wrong("too short", "budgets = [{ dollars = 1, per = \"59s\" }]", &[("5:33: key[0].budgets.per: it is no", "1m")]);
     wrong(
         "no such zone",
