@@ -7,7 +7,7 @@
 
 use super::calendar::{self, Span};
 use super::ring::Ring;
-use super::rules::BudgetRule;
+use super::rules::{BudgetRule, Mode};
 use crate::error::limit::Period;
 use crate::money::Pico;
 
@@ -100,6 +100,8 @@ impl Purse {
 
     /// When so much will be free although so much is held; `None`: never, or nobody can know.
     pub fn frees(&self, wanted: Pico, held: Pico) -> Option<i64> {
+        // While nothing is spent of a learned one, any call may go alone.
+        let wanted = if self.rule.mode == Mode::Learned { wanted.min(self.rule.cap) } else { wanted };
         if wanted.saturating_add(held) > self.rule.cap {
             // Even with nothing spent there is no room until calls under way have ended; a new period gives it at last.
             return (wanted <= self.rule.cap).then_some(self.span.end).filter(|end| *end != i64::MAX);

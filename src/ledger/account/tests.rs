@@ -94,6 +94,19 @@ fn a_learned_budget_holds_what_is_usual_and_wants_room_for_what_is_rare() {
 }
 
 #[test]
+fn a_learned_budget_that_is_less_than_one_call_starts_anew_too() {
+    let a = account(Level::Team, &budgets(&[(5, Period::Day, Mode::Learned)]));
+    settle(reserve([&a], at(0), &costing(1, 90)).unwrap(), 20);
+    let no = refused(reserve([&a], at(0), &costing(40, 90)));
+    assert_eq!(no.resets.unwrap().1, Duration::from_secs(12 * 3_600), "then it may go alone");
+    assert!(reserve([&a], at(DAY / 2), &costing(40, 90)).is_ok());
+    let b = account(Level::Key, &budgets(&[(5, Period::Rolling(3_600), Mode::Learned)]));
+    settle(reserve([&b], at(0), &costing(1, 90)).unwrap(), 20);
+    let no = refused(reserve([&b], at(0), &costing(40, 90)));
+    assert!(no.resets.is_some_and(|(_, wait)| wait <= Duration::from_secs(3_660)));
+}
+
+#[test]
 fn a_call_whose_ceiling_fits_needs_no_room_beside_it() {
     let a = account(Level::Team, &budgets(&[(100, Period::Day, Mode::Learned)]));
     settle(reserve([&a], at(0), &costing(2, 90)).unwrap(), 99);
