@@ -3,6 +3,7 @@
 //! Invariant: the journal hears of a call before its provider does, and of its cost before the client can see its end; each
 //! exactly once, also when the debt is only dropped (a client that left before there was an answer, a task that died).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -134,13 +135,13 @@ impl Debt {
         cells.estimated.fetch_add(u64::from(estimated), Relaxed);
         cells.unpriced.fetch_add(u64::from(unpriced), Relaxed);
         let (provider, credential) = entry::who(&self.call, self.route, target);
-        let asked = entry::asked_for(&self.call, target);
+        let served = named.map_or_else(|| entry::asked_for(&self.call, target), Cow::Borrowed);
         let ending = Ending {
             end: end_of(tally.outcome),
             status,
             provider,
             credential,
-            served: named.unwrap_or(&asked),
+            served: &served,
             usage,
             priced,
             prices: rates.as_deref().map_or(Name::NONE, prices),
