@@ -160,7 +160,7 @@ fn budgets_that_make_no_sense() {
         "budgets = [{ dollars = 1, per = \"day\", warn_at = 0 }]\n[budget]\nwarn_at = 101",
         &[("7:11: budget.warn_at: it must", ""), ("5:50: key[0].budgets.warn_at: it must", "")],
     );
-    let many = "{ dollars = 1, per = \"day\" },".repeat(17);
+    let many: String = (10..27).map(|hours| format!("{{ dollars = 1, per = \"{hours}h\" }},")).collect();
     wrong("too many", &format!("budgets = [{many}]"), &[("5:476: key[0].budgets: there are more than 16", "")]);
 }
 
