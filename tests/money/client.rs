@@ -65,8 +65,18 @@ pub async fn ask(address: SocketAddr, asked: &Asked) -> Answer {
 
 /// The body of a page that must be there.
 pub async fn read_page(address: SocketAddr, path: &str) -> String {
+    page(address, "GET", path).await
+}
+
+/// What operators ask for.
+pub async fn post_page(address: SocketAddr, path: &str) -> String {
+    page(address, "POST", path).await
+}
+
+async fn page(address: SocketAddr, method: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    let request =
+        format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).await.unwrap();

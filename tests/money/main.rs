@@ -1,7 +1,8 @@
 //! What calls cost, through the whole gateway as users run it: the program over sockets, before a provider that knows what
 //! it was asked and what it answered.
 //!
-//! Each part is small by default and larger by a variable: `TOLLGATE_CRASHES`, `TOLLGATE_MIXED`, `TOLLGATE_HAMMER`.
+//! Each part is small by default and larger by a variable: `TOLLGATE_CRASHES`, `TOLLGATE_MIXED`, `TOLLGATE_HAMMER`,
+//! `TOLLGATE_KEYS`.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, also in its helpers")]
 
@@ -9,6 +10,7 @@ mod client;
 mod gateway;
 mod hammer;
 mod killed;
+mod many;
 mod mixed;
 mod provider;
 

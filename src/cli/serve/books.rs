@@ -4,8 +4,11 @@
 //! first request. A store that cannot be read leaves budgets at zero and is said loudly: nobody is refused for a past that
 //! nobody knows.
 
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tracing::{error, warn};
 
@@ -84,22 +87,30 @@ struct Told {
 
 impl Past for Told {
     fn tell(&self, fresh: &[Fresh]) {
+        let mut asked = Asked { database: &self.database, now: clock::since_epoch().as_secs(), sums: HashMap::new() };
         for (account, period) in fresh {
-            if let Err(failure) = self.tell_one(account, *period) {
+            let standing = account.budgets(self.ledger.at(Instant::now(), Duration::from_secs(asked.now)));
+            let Some(state) = standing.into_iter().find(|state| state.period == *period) else { continue };
+            if let Err(failure) = asked.tell(account, *period, state.begin) {
                 let (level, name) = (account.level().label(), &**account.name());
-                error!(%failure, level, name, "what this budget has spent before cannot be read; it begins at zero");
+                error!(%failure, level, name, "what budgets have spent before cannot be read; this and others begin at zero");
+                return;
             }
         }
     }
 }
 
-impl Told {
-    fn tell_one(&self, account: &Account, period: Period) -> Result<(), store::Failure> {
-        let now = clock::since_epoch();
-        let standing = account.budgets(self.ledger.at(Instant::now(), now));
-        let Some(state) = standing.into_iter().find(|state| state.period == period) else { return Ok(()) };
-        let now = now.as_secs();
-        let begin = state.begin.and_then(|begin| u64::try_from(begin).ok()).unwrap_or_default();
+/// What the database was asked: there may be a hundred thousand budgets, and each sum is one scan for all of a level.
+struct Asked<'t> {
+    database: &'t Path,
+    now: u64,
+    sums: HashMap<(sums::Level, u64, u64), BTreeMap<sums::Account, Pico>>,
+}
+
+impl Asked<'_> {
+    fn tell(&mut self, account: &Account, period: Period, begin: Option<i64>) -> Result<(), store::Failure> {
+        let now = self.now;
+        let begin = begin.and_then(|begin| u64::try_from(begin).ok()).unwrap_or_default();
         let (begin, part) = match period {
             Period::Rolling(length) => (now.saturating_sub(length), length.div_ceil(PARTS).max(1)),
             Period::Day | Period::Week | Period::Month | Period::Total => (begin, u64::MAX),
@@ -117,7 +128,7 @@ impl Told {
         Ok(())
     }
 
-    fn spent(&self, account: &Account, from: u64, to: u64) -> Result<Pico, store::Failure> {
+    fn spent(&mut self, account: &Account, from: u64, to: u64) -> Result<Pico, store::Failure> {
         let name = &**account.name();
         let (level, name, agent) = match account.level() {
             Level::Key => (sums::Level::Key, name, ""),
@@ -133,6 +144,13 @@ impl Told {
                 return Ok(Pico::ZERO);
             }
         };
-        sums::spent(&self.database, level, name, agent, from.saturating_mul(1_000), to.saturating_mul(1_000))
+        let known = match self.sums.entry((level, from, to)) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let millis = |seconds: u64| seconds.saturating_mul(1_000);
+                new.insert(sums::spent_by_all(self.database, level, millis(from), millis(to))?)
+            }
+        };
+        Ok(known.get(&(name.into(), agent.into())).copied().unwrap_or(Pico::ZERO))
     }
 }
