@@ -437,7 +437,7 @@ pub struct Model {
     /// Bounds on use, whoever asks for it.
     #[serde(default)]
     pub limits: Vec<At<Limit>>,
-    /// Money, whoever asks for it.
+    /// Money, whoever asks for it; what was spent is not remembered over a restart.
     #[serde(default)]
     pub budgets: Vec<At<Budget>>,
 }
