@@ -29,7 +29,7 @@ use tollgate::snapshot::keyring::{Keyring, digest};
 const ASK: &str = r#"{"model":"m","messages":[{"role":"user","content":"Summarise the report in three sentences."}],"max_tokens":256}"#;
 const ANSWER: &str = r#"{"id":"chatcmpl-1","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"A short answer of some forty characters."},"finish_reason":"stop"}],"usage":{"prompt_tokens":17,"completion_tokens":42,"total_tokens":59}}"#;
 const EVENT: &str = "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"sixty bytes of text, more or less, in every one of the events\"},\"finish_reason\":null}]}\n\n";
-const LAST: &str = "data: {\"id\":\"chatcmpl-1\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: {\"choices\":[],\"usage\":{\"prompt_tokens\":17,\"completion_tokens\":42,\"total_tokens\":59}}\n\n";
+const LAST: &str = "data: {\"id\":\"chatcmpl-1\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: {\"choices\":[],\"usage\":{\"prompt_tokens\":17,\"completion_tokens\":1500,\"total_tokens\":1517}}\n\n";
 
 fn stream_of_100() -> Act {
     let data = |text: &'static str| Step::Data(Bytes::from_static(text.as_bytes()));

@@ -3,6 +3,8 @@
 //! Invariant: whatever a batch does, it does in one transaction, together with how far the files were read; so a frame counts
 //! once, however often the process dies. A call that failed to begin leaves nothing.
 
+use std::sync::LazyLock;
+
 use foldhash::{HashMap, HashMapExt};
 use rusqlite::{Connection, Result, Row, params};
 
@@ -316,27 +318,31 @@ impl<'b> Batch<'b> {
             daily.entry((day, *scope)).or_insert_with(Sums::default).add(sums);
             circles.entry((day, *circle)).or_insert_with(Sums::default).add(sums);
         }
-        roll(self.database, "hourly", "scope", self.hourly.iter().map(|(at, (_, sums))| (at, sums)))?;
-        roll(self.database, "daily", "scope", daily.iter())?;
-        roll(self.database, "daily_circle", "circle", circles.iter())?;
+        roll(self.database, &HOURLY, self.hourly.iter().map(|(at, (_, sums))| (at, sums)))?;
+        roll(self.database, &DAILY, daily.iter())?;
+        roll(self.database, &CIRCLES, circles.iter())?;
         Ok((self.made.len() as u64, self.interrupted))
     }
 }
 
-/// Adds to a roll-up.
-fn roll<'s>(
-    database: &Connection,
-    table: &str,
-    what: &str,
-    rolled: impl Iterator<Item = (&'s (i64, i64), &'s Sums)>,
-) -> Result<()> {
+static HOURLY: LazyLock<String> = LazyLock::new(|| adding("hourly", "scope"));
+static DAILY: LazyLock<String> = LazyLock::new(|| adding("daily", "scope"));
+static CIRCLES: LazyLock<String> = LazyLock::new(|| adding("daily_circle", "circle"));
+
+/// The statement that adds to a roll-up.
+fn adding(table: &str, what: &str) -> String {
     let added: Vec<String> = COLUMNS.iter().map(|name| format!("{name} = {name} + excluded.{name}")).collect();
     let places: Vec<String> = (1..=COLUMNS.len() + 2).map(|n| format!("?{n}")).collect();
-    let mut upsert = database.prepare_cached(&format!(
-        "INSERT INTO {table} VALUES ({}) ON CONFLICT (at, {what}) DO UPDATE SET {}",
-        places.join(", "),
-        added.join(", ")
-    ))?;
+    let (added, places) = (added.join(", "), places.join(", "));
+    format!("INSERT INTO {table} VALUES ({places}) ON CONFLICT (at, {what}) DO UPDATE SET {added}")
+}
+
+fn roll<'s>(
+    database: &Connection,
+    adding: &str,
+    rolled: impl Iterator<Item = (&'s (i64, i64), &'s Sums)>,
+) -> Result<()> {
+    let mut upsert = database.prepare_cached(adding)?;
     for ((at, id), Sums(sums)) in rolled {
         upsert.execute(rusqlite::params_from_iter([*at, *id].iter().chain(sums)))?;
     }

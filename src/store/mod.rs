@@ -35,7 +35,7 @@ use crate::telemetry::clock;
 use tail::Tail;
 
 /// How often the journal is looked at.
-const TICK: Duration = Duration::from_millis(200);
+const TICK: Duration = Duration::from_millis(500);
 /// After a failure.
 const RETRY: Duration = Duration::from_secs(2);
 /// How often dead processes' journals are looked for: one that handed over to this one ends later.
