@@ -183,18 +183,23 @@ impl Gateway {
         }
     }
 
-    /// Serves until SIGTERM or SIGINT, then drains. Says so where there is a configuration.
-    async fn serve(self, rules: Arc<dyn Rules>, config: Option<&Path>) -> Result<(), String> {
-        self.raise_open_files();
-        let listen = &self.startup.listen;
+    /// Whose the ids of stored responses are.
+    fn owned(&self) -> Owned {
         let max = self.startup.state.response_ids;
-        let owned = Arc::new(match &self.startup.state.directory {
+        match &self.startup.state.directory {
             Some(folder) => Owned::kept_in(folder, max, &self.metrics),
             None => {
                 warn!("there is no place to keep ids of stored responses over a restart: set state.directory");
                 Owned::in_memory(max, &self.metrics)
             }
-        });
+        }
+    }
+
+    /// Serves until SIGTERM or SIGINT, then drains. Says so where there is a configuration.
+    async fn serve(self, rules: Arc<dyn Rules>, config: Option<&Path>) -> Result<(), String> {
+        self.raise_open_files();
+        let listen = &self.startup.listen;
+        let owned = Arc::new(self.owned());
         let books = Books::open(&self.startup.ledger, listen.workers, &self.live)
             .map_err(|e| format!("error: the usage journal cannot be kept: {e}"))?;
         let (outbox, postman) = Postman::start(Arc::clone(&self.live), &self.metrics);
@@ -206,15 +211,7 @@ impl Gateway {
             metrics: &self.metrics,
             access_log: &self.access_log,
             tls: self.tls.as_ref(),
-            settings: Settings {
-                header_timeout: listen.header_timeout,
-                idle_timeout: listen.idle_timeout,
-                max_connections: listen.max_connections,
-                trusted: Trusted {
-                    proxies: listen.trusted_proxies.clone().into(),
-                    proxy_protocol: listen.proxy_protocol,
-                },
-            },
+            settings: settings(listen),
             cores: listen.workers,
         };
         let broken = |what: &str, e: &std::io::Error| format!("error: {what}: {e}");
@@ -265,6 +262,15 @@ impl Gateway {
         self.access_log.finish();
         info!(unfinished = left, "stopped");
         Ok(())
+    }
+}
+
+fn settings(listen: &Listen) -> Settings {
+    Settings {
+        header_timeout: listen.header_timeout,
+        idle_timeout: listen.idle_timeout,
+        max_connections: listen.max_connections,
+        trusted: Trusted { proxies: listen.trusted_proxies.clone().into(), proxy_protocol: listen.proxy_protocol },
     }
 }
 
