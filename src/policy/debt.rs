@@ -17,7 +17,7 @@ use crate::ledger::name::Name;
 use crate::ledger::receipt::Settled;
 use crate::ledger::record::{End, Final, Flags, Intent};
 use crate::money::Pico;
-use crate::price::{Gaps, Priced, Rates, whole_input};
+use crate::price::{Priced, whole_input};
 use crate::protocol::estimate;
 use crate::protocol::usage::Usage;
 use crate::snapshot::keyring::Spending;
@@ -104,25 +104,16 @@ impl Debt {
     ///
     /// `named`: the model that the answer names itself.
     pub(super) fn pay(mut self, target: &Arc<Target>, cells: &Cells, status: u16, tally: &Tally, named: Option<&str>) {
+        self.answered_by(target);
         let Some(owed) = self.owed.take() else { return };
         self.counted(|cells| &cells.settled);
         let at = u64::try_from(owed.receipt.at().unix).unwrap_or_default();
-        let route = &self.call.rules.routes.routes[self.route as usize];
-        let place = route.targets.iter().position(|one| Arc::ptr_eq(one, target));
-        let rates = match owed.first.map(usize::from) == place {
-            true => owed.rates.clone(),
-            false => self.rates_of(target, at),
-        };
         if let Some(sighting) = owed.sighting.filter(|_| status < 400) {
             self.core.ledger.repeats.answered(sighting, owed.receipt.at().mono);
         }
         let usage = tally.usage.unwrap_or_default();
         let charged = self.is_recorded() && (status < 400 || tally.usage.is_some());
-        let priced = match (&rates, charged) {
-            (_, false) => Priced { cost: Pico::ZERO, gaps: Gaps::NONE },
-            (Some(rates), true) => rates.cost(&usage, at),
-            (None, true) => Priced::UNKNOWN,
-        };
+        let priced = entry::priced(owed.rates.as_deref(), &usage, at, charged);
         let tokens = Tokens { input: whole_input(&usage), output: usage.output };
         // Only what the provider said of a whole answer tells what such calls cost.
         if tally.outcome == Outcome::Complete && tally.usage.is_some() && !tally.estimated && !owed.receipt.is_free() {
@@ -144,7 +135,7 @@ impl Debt {
             served: &served,
             usage,
             priced,
-            prices: rates.as_deref().map_or(Name::NONE, prices),
+            prices: owed.rates.as_deref().map_or(Name::NONE, entry::prices),
             flags: Flags::when(estimated, Flags::ESTIMATED)
                 .and(Flags::when(unpriced, Flags::UNPRICED))
                 .and(Flags::when(tally.outcome == Outcome::Cut, Flags::CUT_BY_BUDGET)),
@@ -158,17 +149,12 @@ impl Debt {
         let route = &self.call.rules.routes.routes[self.route as usize];
         let place = route.targets.iter().position(|one| Arc::ptr_eq(one, target));
         let Some(owed) = self.owed.as_ref().filter(|owed| owed.first.map(usize::from) != place) else { return };
-        let rates = self.rates_of(target, u64::try_from(owed.receipt.at().unix).unwrap_or_default());
+        let (call, at) = (&self.call, u64::try_from(owed.receipt.at().unix).unwrap_or_default());
+        let captured = call.rules.routes.index(call.dialect, &call.model).map_or("", |(_, captured)| captured);
+        let rates = target.rates(&call.model, captured, at).cloned();
         if let Some(owed) = &mut self.owed {
             (owed.rates, owed.first) = (rates, place.and_then(|place| u16::try_from(place).ok()));
         }
-    }
-
-    /// The prices of a target that is not the plan's first.
-    fn rates_of(&self, target: &Target, at: u64) -> Option<Arc<Rates>> {
-        let call = &self.call;
-        let captured = call.rules.routes.index(call.dialect, &call.model).map_or("", |(_, captured)| captured);
-        target.rates(&call.model, captured, at).cloned()
     }
 
     /// No target has answered.
@@ -194,11 +180,7 @@ impl Debt {
         let asked = if heard { estimate::of_request(self.trail.bytes_in.load(Relaxed)) } else { 0 };
         let usage = Usage { input: asked, ..Usage::default() };
         let at = u64::try_from(owed.receipt.at().unix).unwrap_or_default();
-        let priced = match (&owed.rates, heard) {
-            (_, false) => Priced { cost: Pico::ZERO, gaps: Gaps::NONE },
-            (Some(rates), true) => rates.cost(&usage, at),
-            (None, true) => Priced::UNKNOWN,
-        };
+        let priced = entry::priced(owed.rates.as_deref(), &usage, at, heard);
         let unpriced = !priced.gaps.is_none();
         let ending = Ending {
             end,
@@ -208,7 +190,7 @@ impl Debt {
             served: "",
             usage,
             priced,
-            prices: owed.rates.as_deref().filter(|_| heard).map_or(Name::NONE, prices),
+            prices: owed.rates.as_deref().filter(|_| heard).map_or(Name::NONE, entry::prices),
             flags: Flags::when(heard, Flags::ESTIMATED).and(Flags::when(unpriced, Flags::UNPRICED)),
             latency: self.trail.at.elapsed(),
         };
@@ -298,10 +280,6 @@ fn end_of(outcome: Outcome) -> End {
         Outcome::Unfinished => End::Unfinished,
         Outcome::Cut => End::Cut,
     }
-}
-
-fn prices(rates: &Rates) -> Name {
-    Name::numbered(*rates.number.get_or_init(|| Name::of(&rates.version).number()))
 }
 
 fn millis(time: Duration) -> u32 {

@@ -1,4 +1,5 @@
-//! What every entry in the usage journal says alike: whose the call is, who served it as what, with whose credential.
+//! What every entry in the usage journal says alike: whose the call is, who served it as what, with whose credential,
+//! and at what price.
 
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
@@ -7,6 +8,8 @@ use crate::call::{Call, Trail};
 use crate::ledger::name::Name;
 use crate::ledger::record::{Intent, Said};
 use crate::money::Pico;
+use crate::price::{Gaps, Priced, Rates};
+use crate::protocol::usage::Usage;
 use crate::snapshot::routes::{Target, UpstreamModel};
 
 /// The client's own credential, in records.
@@ -50,5 +53,19 @@ pub(super) fn asked_for<'c>(call: &'c Call, target: &'c Target) -> Cow<'c, str> 
             let captured = call.rules.routes.index(call.dialect, &call.model).map_or("", |(_, captured)| captured);
             Cow::Owned(format!("{prefix}{captured}{suffix}"))
         }
+    }
+}
+
+/// Which prices a call was charged by.
+pub(super) fn prices(rates: &Rates) -> Name {
+    Name::numbered(*rates.number.get_or_init(|| Name::of(&rates.version).number()))
+}
+
+/// What was used costs so much at a moment (seconds since 1970), where anything is charged.
+pub(super) fn priced(rates: Option<&Rates>, usage: &Usage, at: u64, charged: bool) -> Priced {
+    match rates {
+        _ if !charged => Priced { cost: Pico::ZERO, gaps: Gaps::NONE },
+        Some(rates) => rates.cost(usage, at),
+        None => Priced::UNKNOWN,
     }
 }

@@ -122,33 +122,19 @@ where
                 }
                 let won = ready!(future.poll(cx));
                 let debt = debt.take();
-                match won {
-                    Ok(Won { response, target, place }) => {
-                        let status = response.status.as_u16();
-                        let stream = response.body.is_stream();
-                        let owing = debt.map(|mut debt| {
-                            let meter = Meter::of(&mut debt, &target, stream);
-                            Owing { debt, meter, target, place, status }
-                        });
-                        let mut response = response.map(|passage| Settling { passage, owing });
-                        let noted = response.body.settle_whole();
-                        let reply = response.map(ReplyBody::Passing);
-                        match noted {
-                            None => Poll::Ready(Ok(reply)),
-                            Some(core) => {
-                                cx.waker().wake_by_ref();
-                                self.set(SettleFuture::Over { reply: Some(reply), core });
-                                Poll::Pending
-                            }
-                        }
-                    }
+                let (reply, noted) = match won {
+                    Ok(won) => settling(won, debt),
                     Err(error) => {
                         if let Some(debt) = debt {
                             debt.fail();
                         }
-                        Poll::Ready(Err(error))
+                        return Poll::Ready(Err(error));
                     }
-                }
+                };
+                let Some(core) = noted else { return Poll::Ready(Ok(reply)) };
+                cx.waker().wake_by_ref();
+                self.set(SettleFuture::Over { reply: Some(reply), core });
+                Poll::Pending
             }
             // The others of this core that are over are noted too by now.
             SettleProjection::Over { reply, core } => match reply.take() {
@@ -165,6 +151,20 @@ where
             },
         }
     }
+}
+
+/// An answer with what is to be settled at its end; settled already, and to be written, if it is here in one piece.
+fn settling<A: Answer>(won: Won<A>, debt: Option<Debt>) -> (Reply<Settling<A>>, Option<Arc<Core>>) {
+    let Won { response, target, place } = won;
+    let status = response.status.as_u16();
+    let stream = response.body.is_stream();
+    let owing = debt.map(|mut debt| {
+        let meter = Meter::of(&mut debt, &target, stream);
+        Owing { debt, meter, target, place, status }
+    });
+    let mut response = response.map(|passage| Settling { passage, owing });
+    let noted = response.body.settle_whole();
+    (response.map(ReplyBody::Passing), noted)
 }
 
 /// What is still to be settled, and who answers.

@@ -13,7 +13,6 @@ use crate::error::Error;
 use crate::ledger::name::Name;
 use crate::ledger::record::{End, Final, Flags};
 use crate::money::Pico;
-use crate::price::Priced;
 use crate::protocol::estimate;
 use crate::protocol::usage::Usage;
 use crate::snapshot::routes::Target;
@@ -47,7 +46,7 @@ impl Spoilt<'_> {
         }
         let now = clock::since_epoch();
         let rates = target.rates(&call.model, captured, now.as_secs());
-        let priced = rates.map_or(Priced::UNKNOWN, |rates| rates.cost(&usage, now.as_secs()));
+        let priced = entry::priced(rates.map(|rates| &**rates), &usage, now.as_secs(), true);
         let (provider, credential) = entry::who(call, route, target);
         let flags =
             Flags::FAILED_ATTEMPT.and(Flags::ESTIMATED).and(Flags::when(!priced.gaps.is_none(), Flags::UNPRICED));
@@ -55,7 +54,7 @@ impl Spoilt<'_> {
             intent: entry::intent(call, trail, u64::try_from(now.as_millis()).unwrap_or(u64::MAX), Pico::ZERO),
             provider,
             credential,
-            prices: rates.map_or(Name::NONE, |rates| Name::of(&rates.version)),
+            prices: rates.map_or(Name::NONE, |rates| entry::prices(rates)),
             served: &entry::asked_for(call, target),
             usage,
             cost: priced.cost,
